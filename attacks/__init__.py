@@ -1,0 +1,1 @@
+"""The attacks: one class per file. See docs/attacks.md."""

@@ -1,0 +1,1 @@
+"""Attacks on the log that a victim is trained on."""

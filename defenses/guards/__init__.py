@@ -1,0 +1,1 @@
+"""Defences that clean a sequence before it is ranked."""

@@ -1,0 +1,1 @@
+"""Defences that clean a log before a fit."""

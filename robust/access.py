@@ -1,0 +1,212 @@
+"""The views through which an attack sees log and model.
+
+A view offers what the attack's `Knowledge` grants and counts every query; the rest raises `NotKnown`. It guards against
+mistakes, not malice: Python hides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from robust.errors import BudgetExceeded, NotApplicable, NotKnown
+from robust.log import Int32, Int64, InteractionLog, SequenceBatch
+from robust.recommenders.protocols import Capability, Float32, Recommender, capabilities
+from robust.threat import Knowledge
+
+if TYPE_CHECKING:
+    import torch
+
+_CAPABILITY: dict[str, Capability] = {"lists": "lists", "scores": "scores", "gradients": "gradients"}
+
+
+class QueryCounter:
+    """Counts lists asked for, against a limit. One query = one sequence answered, with or without a gradient."""
+
+    def __init__(self, attack: str, limit: int | None = None) -> None:
+        self.attack, self.limit, self.spent = attack, limit, 0
+
+    def add(self, count: int) -> None:
+        """Spend `count` queries before they are answered.
+
+        Raises:
+            BudgetExceeded: the limit would be passed; nothing is answered then.
+        """
+        if self.limit is not None and self.spent + count > self.limit:
+            raise BudgetExceeded(self.attack, "queries", self.limit, self.spent + count)
+        self.spent += count
+
+
+class ModelView:
+    """A recommender as an attacker with this knowledge sees it."""
+
+    def __init__(self, recommender: Recommender, knowledge: Knowledge, counter: QueryCounter) -> None:
+        self._recommender, self._knowledge, self._counter = recommender, knowledge, counter
+
+    @property
+    def n_items(self) -> int:
+        """The catalogue's size."""
+        return int(self._recommender.n_items)
+
+    def _granted(self, needed: str) -> Any:
+        if not self._knowledge.grants_model(needed):  # type: ignore[arg-type]
+            raise NotKnown(
+                f"'{self._counter.attack}' asked for {needed} of the model, but its knowledge is "
+                f"'{self._knowledge.model}'. Grant `knowledge: {{model: {needed}}}`."
+            )
+        if _CAPABILITY[needed] not in capabilities(self._recommender):
+            raise NotApplicable(f"needs {needed}, which this recommender does not offer")
+        return self._recommender
+
+    def recommend(self, sequences: SequenceBatch, k: int) -> Int32:
+        """int32 [B, k]; needs `lists`."""
+        recommender = self._granted("lists")
+        self._counter.add(len(sequences))
+        lists: Int32 = recommender.recommend(sequences, k)
+        return lists
+
+    def score(self, sequences: SequenceBatch) -> Float32:
+        """float32 [B, n_items + 1]; needs `scores`."""
+        recommender = self._granted("scores")
+        self._counter.add(len(sequences))
+        scores: Float32 = recommender.score(sequences)
+        return scores
+
+    @property
+    def item_embeddings(self) -> torch.Tensor:
+        """[n_items + 1, D]; needs `gradients`."""
+        table: torch.Tensor = self._granted("gradients").item_embeddings
+        return table
+
+    def embed(self, sequences: SequenceBatch) -> torch.Tensor:
+        """[B, L, D]; needs `gradients`. Not a query: nothing is ranked."""
+        embedded: torch.Tensor = self._granted("gradients").embed(sequences)
+        return embedded
+
+    def score_embeddings(self, embeddings: torch.Tensor, sequences: SequenceBatch) -> torch.Tensor:
+        """[B, n_items + 1]; needs `gradients`."""
+        recommender = self._granted("gradients")
+        self._counter.add(len(sequences))
+        scores: torch.Tensor = recommender.score_embeddings(embeddings, sequences)
+        return scores
+
+
+class AccessView:
+    """What an attack may see. Built by the harness for one attack on one victim.
+
+    Args:
+        knowledge: what is granted.
+        log: the genuine train rows.
+        recommender: the model that the attack is planned on; None for an attack that looks at none.
+        next_items: int32 [users of the log], the true next item, only passed on if `knowledge.next_item`.
+        suspicion: a sanitiser's suspicion of each user of a log, when the attacker knows the defence.
+        fit: retrains the victim on a log, when the attacker can.
+    """
+
+    def __init__(
+        self,
+        *,
+        attack: str,
+        knowledge: Knowledge,
+        n_items: int,
+        log: InteractionLog | None = None,
+        recommender: Recommender | None = None,
+        next_items: Int32 | None = None,
+        suspicion: Callable[[InteractionLog], Any] | None = None,
+        fit: Callable[[InteractionLog], Recommender] | None = None,
+        queries: int | None = None,
+    ) -> None:
+        self.attack, self.knowledge, self.n_items = attack, knowledge, n_items
+        self.counter = QueryCounter(attack, queries)
+        self._log, self._recommender, self._next_items = log, recommender, next_items
+        self._suspicion, self._fit = suspicion, fit
+
+    def _refuse(self, what: str, remedy: str) -> NotKnown:
+        return NotKnown(f"'{self.attack}' asked for {what}, which its knowledge does not grant. {remedy}")
+
+    @property
+    def popularity(self) -> Int64:
+        """int64 [n_items + 1], train rows per item; needs `log: popularity` or more."""
+        if self.knowledge.log == "none" or self._log is None:
+            raise self._refuse("the items' popularity", "Grant `knowledge: {log: popularity}`.")
+        return self._log.popularity
+
+    @property
+    def log(self) -> InteractionLog:
+        """The genuine train rows; needs `log: full`."""
+        if self.knowledge.log != "full" or self._log is None:
+            raise self._refuse("the train rows", "Grant `knowledge: {log: full}`.")
+        return self._log
+
+    def timeline(self, rng: np.random.Generator, shape: tuple[int, int]) -> Int64:
+        """int64 [profiles, length] of strictly increasing times, as accounts on this platform behave.
+
+        Each profile takes the start of a random genuine user and bootstraps gaps between genuine events. How fast
+        people act is visible to any user of a platform, so this needs no more than `log: popularity`; a log without
+        times gives positions.
+        """
+        if self.knowledge.log == "none" or self._log is None:
+            raise self._refuse("real gaps in time", "Grant `knowledge: {log: popularity}`.")
+        return bootstrap_times(self._log, rng, shape)
+
+    @property
+    def model(self) -> ModelView:
+        """The recommender, as far as `knowledge.model` goes."""
+        if self.knowledge.model == "none" or self._recommender is None:
+            raise self._refuse("the model", "Grant `knowledge: {model: lists}` or more.")
+        return ModelView(self._recommender, self.knowledge, self.counter)
+
+    def next_items(self, sequences: SequenceBatch) -> Int32 | None:
+        """int32 [B], the true next item of each sequence, or None where the attacker does not know it."""
+        if not self.knowledge.next_item or self._next_items is None:
+            return None
+        return self._next_items[sequences.users]
+
+    @property
+    def knows_defense(self) -> bool:
+        """Whether a sanitiser's suspicion can be asked for."""
+        return self._suspicion is not None
+
+    def suspicion(self, log: InteractionLog) -> Any:
+        """float [n_users], the sanitiser's suspicion on this log; only for an attack planned on the protected victim."""
+        if self._suspicion is None:
+            raise self._refuse("the defence", "Plan on the protected victim: `plan: [protected]`.")
+        return self._suspicion(log)
+
+    def fit(self, log: InteractionLog) -> Recommender:
+        """The victim, retrained on a log of the attacker's making."""
+        if self._fit is None:
+            raise self._refuse("a retrained victim", "Only attacks on a victim that can be fitted may retrain it.")
+        return self._fit(log)
+
+
+def bootstrap_times(log: InteractionLog, rng: np.random.Generator, shape: tuple[int, int]) -> Int64:
+    """Start of a random genuine user, then bootstrapped gaps (at least 1), clipped to the log's own span.
+
+    Profiles that would run past the last genuine event are compressed into what remains, so that poison never lands
+    beyond the end of the train rows.
+    """
+    profiles, length = shape
+    if profiles == 0 or len(log) == 0:
+        return np.zeros(shape, np.int64)
+    active = np.flatnonzero(log.lengths > 0)
+    starts = log.timestamp[log.offsets[active]]
+    same_user = log.user[1:] == log.user[:-1]
+    gaps = np.maximum((log.timestamp[1:] - log.timestamp[:-1])[same_user], 1)
+    if len(gaps) == 0:
+        gaps = np.ones(1, np.int64)
+    first, last = int(log.timestamp.min()), int(log.timestamp.max())
+    start = starts[rng.integers(len(starts), size=profiles)][:, None]
+    steps = gaps[rng.integers(len(gaps), size=(profiles, length))]
+    steps[:, 0] = 0
+    offsets = np.cumsum(steps, axis=1)
+    room = np.maximum(last - start, 0)
+    scale = np.minimum(1.0, room / np.maximum(offsets[:, -1:], 1))
+    # compressing may tie; adding the position keeps times strictly increasing, at most `length` past the room
+    times = start + np.floor(offsets * scale).astype(np.int64)
+    times = np.maximum.accumulate(times - np.arange(length), axis=1) + np.arange(length)
+    overshoot = np.maximum(times[:, -1:] - last, 0)
+    shifted: Int64 = np.maximum(times - overshoot, first - length).astype(np.int64)
+    return np.maximum.accumulate(shifted - np.arange(length), axis=1) + np.arange(length)

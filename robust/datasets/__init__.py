@@ -1,0 +1,1 @@
+"""Logs: readers, filters, splits, the embedded log and a synthetic generator."""

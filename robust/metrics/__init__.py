@@ -1,0 +1,1 @@
+"""Metrics per user and per list; numpy only."""

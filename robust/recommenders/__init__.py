@@ -1,0 +1,1 @@
+"""Recommenders: protocols, built-in victims, and how foreign models are adapted."""

@@ -1,0 +1,1 @@
+"""For test suites: pytest plugin, strategies, conformance checks."""

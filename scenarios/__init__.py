@@ -1,0 +1,8 @@
+"""Threat scenarios as YAML, found by name through the entry-point group `robust.scenarios`."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+QUICK = files(__name__) / "quick.yaml"
+CI = files(__name__) / "ci.yaml"
