@@ -113,6 +113,7 @@ class InteractionLog:
         n_users, n_items: sizes of the vocabularies; users or items without rows are allowed.
         user_ids, item_ids: the raw ids, `item_ids[i − 1]` for dense item i; or None where ids were dense already.
         name: where it came from, for reports.
+        notes: what a reader of a report should know about how it was read (no times, exact duplicates, …).
     """
 
     user: Int32
@@ -123,6 +124,7 @@ class InteractionLog:
     user_ids: NDArray[Any] | None = field(default=None, repr=False)
     item_ids: NDArray[Any] | None = field(default=None, repr=False)
     name: str = "log"
+    notes: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "user", _frozen(self.user, np.int32))
@@ -141,6 +143,7 @@ class InteractionLog:
         user_ids: NDArray[Any] | None = None,
         item_ids: NDArray[Any] | None = None,
         name: str = "log",
+        notes: tuple[str, ...] = (),
     ) -> InteractionLog:
         """Sort dense columns stably, so that rows with equal (user, timestamp) keep their order of arrival.
 
@@ -161,7 +164,8 @@ class InteractionLog:
         if np.any(users[1:] < users[:-1]) or np.any(same_user & (times[1:] < times[:-1])):
             order = np.lexsort((times, users))  # a stable merge sort: arrival order breaks ties
             users, items, times = users[order], items[order], times[order]
-        return cls(users.astype(np.int32), items.astype(np.int32), times, n_users, n_items, user_ids, item_ids, name)
+        dense = users.astype(np.int32), items.astype(np.int32)
+        return cls(*dense, times, n_users, n_items, user_ids, item_ids, name, notes)
 
     def __len__(self) -> int:
         return len(self.user)
@@ -266,4 +270,5 @@ class LogEdit:
             user_ids=None,
             item_ids=log.item_ids,
             name=log.name,
+            notes=log.notes,
         )
