@@ -1,0 +1,62 @@
+# `make review` and `make test` each do everything, from a fresh clone on a machine with Python 3.11+ and make.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+# torch is pinned in constraints.txt; a wheel on the local disk is taken where pip knows of one
+PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: install review test lint types contracts check validate validate-verdicts validate-victims validate-attacks \
+        validate-review bench clean
+
+install: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) torch
+	$(PIP) --editable ".[dev]"
+	@touch $@
+
+# exit 1 is a verdict (a bound is broken), not a failure of this target
+review: install
+	@$(BIN)/robust review quick --out review; code=$$?; \
+	if [ $$code -eq 1 ]; then \
+	  echo "make: the review is complete; a bound is broken (exit code 1 of robust review)."; \
+	elif [ $$code -ne 0 ]; then exit $$code; fi; \
+	echo "make: read review/report.html"
+
+test: install
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: install
+	$(BIN)/mypy
+
+contracts: install
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+# Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs.
+validate: validate-verdicts validate-victims validate-attacks validate-review
+
+validate-verdicts: install
+	$(BIN)/python -m pytest -m slow tests/unit tests/quality
+
+validate-victims: install
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_victims.py -s
+
+validate-attacks: install
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_attacks.py -s
+
+validate-review: install
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_review.py -s
+
+bench: install
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/benchmarks -o addopts="--strict-markers --import-mode=importlib" -s
+
+clean:
+	rm -rf $(VENV) review robust-out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
