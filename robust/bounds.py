@@ -1,0 +1,218 @@
+"""What must hold, and one assertion for test suites.
+
+A `Bound` limits a drop of quality (relative), a rise of exposure (absolute) or a level. `assert_bounded_degradation`
+judges one on the user's own recommender and log.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from robust import plugins
+from robust.attack import Attack, EmbeddingAttack, EvasionAttack
+from robust.datasets.splits import default_seen, leave_last_out
+from robust.errors import InputError, UnknownName
+from robust.log import InteractionLog
+from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
+from robust.metrics.registry import parse_metric
+from robust.recommenders.adapt import adapt
+from robust.recommenders.protocols import Fittable, Recommender, capabilities
+from robust.recommenders.resolve import is_fitted
+from robust.statistics import Judgement, judge
+from robust.threat import BudgetSpec, Degrade, Frozen, Knowledge
+
+
+class Bound(Frozen):
+    """`metric` may change by at most `limit`.
+
+    Attributes:
+        metric: `ndcg@10`, `target_hr@10`, …
+        kind: `drop` (relative: .10 = a tenth of the clean value), `rise` (absolute) or `level` (the value itself).
+        limit: the largest change that can be borne.
+    """
+
+    metric: str
+    kind: Literal["drop", "rise", "level"]
+    limit: float = Field(ge=0, le=1, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _known_metric(self) -> Self:
+        try:
+            metric = parse_metric(self.metric)
+        except UnknownName as error:
+            raise ValueError(str(error)) from error
+        if metric.name not in ("hr", "ndcg", "mrr", "target_hr"):
+            raise ValueError(f"'{self.metric}' has no value per user, so no interval; bound hr, ndcg, mrr or target_hr")
+        exposure = metric.name == "target_hr"
+        if exposure != (self.kind == "rise") and self.kind != "level":
+            raise ValueError(f"exposure (target_hr) is bounded by its rise, quality by its drop; got {self.kind}")
+        return self
+
+    @property
+    def label(self) -> str:
+        """`ndcg@10 drops by at most 10%`."""
+        if self.kind == "drop":
+            return f"{self.metric} drops by at most {self.limit:.0%}"
+        if self.kind == "rise":
+            return f"{self.metric} rises by at most {100 * self.limit:g} percentage points"
+        return f"{self.metric} is at most {self.limit:g}"
+
+
+class InconclusiveBound(UserWarning):
+    """The data at hand decide neither that a bound holds nor that it is broken."""
+
+
+class BoundBroken(AssertionError):
+    """A recommender is less robust than promised."""
+
+
+@dataclass(frozen=True)
+class Assertion:
+    """What `assert_bounded_degradation` found, for tests that want to look closer.
+
+    Attributes:
+        attack: the strongest of the attacks, chosen on one half of the users. judgement: on the other half.
+    """
+
+    attack: str
+    judgement: Judgement
+    n_users: int
+
+
+def assert_bounded_degradation(
+    recommender: Any,
+    data: InteractionLog,
+    *,
+    attack: str | Attack | list[str | Attack] = "random-substitution",
+    budget: BudgetSpec | Mapping[str, Any] | None = None,
+    metric: str = "ndcg@10",
+    max_drop: float = 0.10,
+    confidence: float = 0.95,
+    knowledge: Knowledge | None = None,
+    seed: int = 0,
+    strict: bool = False,
+) -> Assertion:
+    """Fail if an attack at inference costs this recommender more than `max_drop` of its quality (relative).
+
+    Leave-last-out on `data`; all items ranked. With several attacks, the strongest is chosen on one half of the users and
+    judged, once, on the other half. A recommender that is not fitted is fitted to the train rows first; the claim is then
+    about that one model, as for any model that is handed over.
+
+    Args:
+        recommender: anything with `n_items` and `recommend` or `score`; or something with `fit(log, *, seed)`.
+        data: the genuine log.
+        attack: name(s) or instance(s) of evasion or embedding attacks.
+        budget: such as `{"edits": 1}` (the default) or `{"epsilon": 0.5}`.
+        knowledge: what the attacker sees; by default as much as the attacks need.
+
+    Raises:
+        BoundBroken: the bound is broken, beyond chance.
+        InputError: an attack that does not act at inference, a budget that does not fit it.
+
+    Warns:
+        InconclusiveBound: the interval straddles the bound; raised as an error under `strict`.
+    """
+    bound = Bound(metric=metric, kind="drop", limit=max_drop)
+    if not 0.5 < confidence < 1:
+        raise InputError(f"confidence lies between 0.5 and 1, got {confidence}.")
+    attacks = [_inference_attack(a) for a in (attack if isinstance(attack, list) else [attack])]
+    split = leave_last_out(data)
+    model = _fitted(recommender, split.train, seed)
+    if int(model.n_items) != data.n_items:
+        raise InputError(f"The recommender ranks {model.n_items} items, the log has {data.n_items}.")
+    seen = Seen.of(split.train, split.users) if default_seen(split.train) == "exclude" else None
+    context = int(getattr(model, "context", 0) or 50)
+    situation = Situation(
+        split.histories(context), split.targets, split.train, seen, split.train.popularity > 0, k=parse_metric(metric).k or 10
+    )
+    spec = BudgetSpec.model_validate(dict(budget) if isinstance(budget, Mapping) else budget or {"edits": 1})
+    clean = per_user(metric, situation.rank(model, situation.sequences, (), False))
+    outcomes = {}
+    for candidate in attacks:
+        knows = knowledge or Knowledge(log="popularity", model=candidate.model_access)
+        ranking = _attacked(candidate, situation, model, spec, knows, seed)
+        outcomes[repr(candidate)] = per_user(metric, ranking)
+    name, judged = _strongest(clean, outcomes, seed)
+    judgement = judge(
+        clean[None, judged],
+        outcomes[name][None, judged],
+        kind="drop",
+        limit=max_drop,
+        fixed_model=True,
+        alpha=1 - confidence,
+    )
+    _report(bound, name, spec, judgement, int(judged.sum()), seed, strict)
+    return Assertion(name, judgement, int(judged.sum()))
+
+
+def _inference_attack(attack: str | Attack) -> EvasionAttack | EmbeddingAttack:
+    built = plugins.load("attacks", attack)() if isinstance(attack, str) else attack
+    if not isinstance(built, (EvasionAttack, EmbeddingAttack)):
+        raise InputError(
+            f"'{built.name}' changes the log that a model is trained on; this assertion judges attacks at inference. "
+            "Use a scenario (robust review) for poisoning."
+        )
+    return built
+
+
+def _fitted(recommender: Any, train: InteractionLog, seed: int) -> Recommender:
+    model = adapt(recommender)
+    if is_fitted(recommender):
+        return model
+    if "fit" not in capabilities(model):
+        raise InputError("The recommender is not fitted and has no fit(log, *, seed).")
+    return adapt(cast(Fittable, model).fit(train, seed=seed))
+
+
+def _attacked(
+    attack: EvasionAttack | EmbeddingAttack,
+    situation: Situation,
+    model: Recommender,
+    spec: BudgetSpec,
+    knowledge: Knowledge,
+    seed: int,
+) -> Ranking:
+    goal, budget, rng = Degrade(), spec.resolve(situation.log), np.random.default_rng(seed)
+    if isinstance(attack, EmbeddingAttack):
+        return perturb(
+            attack, situation, planned_on=model, measured_on=model, goal=goal, budget=budget, knowledge=knowledge, rng=rng
+        )[0]
+    edited, _ = evade(attack, situation, planned_on=model, goal=goal, budget=budget, knowledge=knowledge, rng=rng)
+    return situation.rank(model, edited, (), False)
+
+
+def _strongest(
+    clean: NDArray[np.float64], outcomes: Mapping[str, NDArray[np.float64]], seed: int
+) -> tuple[str, NDArray[np.bool_]]:
+    """The attack that does most on one half of the users, and the other half; everybody where nothing was chosen."""
+    if len(outcomes) == 1:
+        return next(iter(outcomes)), np.ones(len(clean), dtype=bool)
+    searched = np.random.default_rng([seed, 1]).permutation(len(clean)) < len(clean) // 2
+    name = max(outcomes, key=lambda n: float((clean - outcomes[n])[searched].sum()))
+    return name, ~searched
+
+
+def _report(
+    bound: Bound, attack: str, spec: BudgetSpec, judgement: Judgement, users: int, seed: int, strict: bool
+) -> None:
+    if judgement.verdict == "PASS":
+        return
+    said = (
+        f"{bound.label}, asked for; under {attack} with {spec.label} it changed by {judgement.change:.1%} "
+        f"[{judgement.low:.1%}, {judgement.high:.1%}] on {users:,} users (seed {seed})."
+    )
+    if judgement.verdict == "FAIL":
+        raise BoundBroken(f"The bound is broken: {said}")
+    if strict:
+        raise BoundBroken(f"Not decided (strict): {said} {judgement.reason}")
+    warnings.warn(f"Not decided: {said} {judgement.reason}", InconclusiveBound, stacklevel=3)
+
+
+__all__ = ["Assertion", "Bound", "BoundBroken", "InconclusiveBound", "assert_bounded_degradation"]

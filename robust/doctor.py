@@ -1,0 +1,184 @@
+"""Is a model wired up right? What to know before anything is said of its robustness.
+
+Padding side, id shift, determinism, batch invariance, whether order matters, and its clean metrics beside baselines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+import numpy as np
+
+from robust.datasets import load_dataset, open_log
+from robust.datasets.splits import Split, default_seen, leave_last_out
+from robust.errors import InputError, ModelFault
+from robust.log import SequenceBatch
+from robust.measure import Seen, per_user, rank
+from robust.recommenders.adapt import adapt
+from robust.recommenders.protocols import Fittable, Recommender, capabilities
+from robust.recommenders.resolve import is_fitted, resolve
+
+Mark = Literal["ok", "warn", "fail", "info"]
+SAMPLE = 200
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check: what was seen, and what to do about it."""
+
+    check: str
+    mark: Mark
+    seen: str
+    remedy: str = ""
+
+
+@dataclass
+class Examination:
+    """All findings on one model."""
+
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing failed."""
+        return all(finding.mark != "fail" for finding in self.findings)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """For printing."""
+        return [{"name": f.check, "result": f.mark, "seen": f.seen, "remedy": f.remedy} for f in self.findings]
+
+
+def examine(
+    spec: str, *, log: str | None, columns: Mapping[str, str] | None, vocabulary: str | None, seed: int
+) -> Examination:
+    """Run every check that applies. A recommender that is not fitted yet is fitted to the log first.
+
+    Raises:
+        InputError: the model or the log cannot be used at all.
+    """
+    model = resolve(spec)
+    rows = open_log(log, columns=columns, vocabulary=vocabulary) if log else load_dataset("flights")
+    split = leave_last_out(rows)
+    subject = adapt(model)
+    found = Examination()
+    if not is_fitted(model):
+        if "fit" not in capabilities(subject):
+            raise InputError(f"'{spec}' is not fitted and has no fit(log, *, seed).")
+        subject = adapt(cast(Fittable, subject).fit(split.train, seed=seed))
+        found.findings.append(Finding("fit", "info", f"fitted to {len(split.train):,} train rows of {rows.name}"))
+    offered = ", ".join(sorted(capabilities(subject)))
+    found.findings.append(Finding("capabilities", "info", offered, "what is absent makes threats NOT_APPLICABLE"))
+    found.findings.append(_catalogue(subject, rows.n_items))
+    if not found.healthy:
+        return found
+    context = int(getattr(subject, "context", 0) or 50)
+    histories = split.histories(context)
+    sample = np.random.default_rng(seed).permutation(len(histories))[:SAMPLE]
+    try:
+        found.findings += _invariances(subject, histories[np.sort(sample)])
+        found.findings += _quality(subject, split, histories)
+    except ModelFault as fault:
+        found.findings.append(Finding("answers", "fail", str(fault), "mend the model's recommend or score"))
+    return found
+
+
+def _catalogue(model: Recommender, n_items: int) -> Finding:
+    if int(model.n_items) == n_items:
+        return Finding("catalogue", "ok", f"{n_items} items, as in the log")
+    return Finding(
+        "catalogue",
+        "fail",
+        f"the model ranks {model.n_items} items, the log has {n_items}",
+        "give the model's own catalogue with --vocabulary FILE, or check for an id shift",
+    )
+
+
+def _agreement(model: Recommender, first: SequenceBatch, second: SequenceBatch, k: int = 10) -> float:
+    """Share of sequences whose top-k lists are equal."""
+    a, b = model.recommend(first, k), model.recommend(second, k)
+    return float((np.asarray(a) == np.asarray(b)).all(axis=1).mean())
+
+
+def _invariances(model: Recommender, batch: SequenceBatch) -> list[Finding]:
+    k = min(10, int(model.n_items))
+    again = _agreement(model, batch, batch, k)
+    wide = SequenceBatch(np.pad(batch.items, ((0, 0), (7, 0))), batch.users)
+    padded = _agreement(model, batch, wide, k)
+    one_by_one = np.concatenate([np.asarray(model.recommend(batch[i : i + 1], k)) for i in range(len(batch))])
+    alone = float((one_by_one == np.asarray(model.recommend(batch, k))).all(axis=1).mean())
+    turned = np.asarray(model.recommend(batch[np.arange(len(batch))[::-1]], k))[::-1]
+    order_of_rows = float((turned == np.asarray(model.recommend(batch, k))).all(axis=1).mean())
+    prefix = float((np.asarray(model.recommend(batch, 1))[:, 0] == one_by_one[:, 0]).mean())
+
+    def check(name: str, share: float, remedy: str) -> Finding:
+        mark: Mark = "ok" if share == 1 else "warn" if share > 0.98 else "fail"
+        return Finding(name, mark, f"{share:.1%} of lists equal", "" if share == 1 else remedy)
+
+    return [
+        check("determinism", again, "evaluation mode, no dropout, no sampling while ranking"),
+        check("padding", padded, "sequences are left-padded with 0, newest item last: ignore the zeros"),
+        check("batch of one", alone, "a row's list must not depend on the other rows"),
+        check("order of rows", order_of_rows, "a row's list must not depend on its place in the batch"),
+        check("prefix", prefix, "the top 1 must be the first of the top 10"),
+    ]
+
+
+def _quality(model: Recommender, split: Split, histories: SequenceBatch) -> list[Finding]:
+    seen = Seen.of(split.train, split.users) if default_seen(split.train) == "exclude" else None
+    truth = split.targets
+
+    def hits(sequences: SequenceBatch, answer: Any, subject: Recommender = model) -> tuple[float, float]:
+        ranking = rank(subject, sequences, answer, seen=seen)
+        return float(per_user("hr@10", ranking).mean()), float(per_user("ndcg@10", ranking).mean())
+
+    hr, ndcg = hits(histories, truth)
+    rng = np.random.default_rng(0)
+    keys = np.where(histories.items != 0, rng.random(histories.items.shape), -1.0)
+    shuffled = histories.with_items(np.take_along_axis(histories.items, np.argsort(keys, axis=1), axis=1))
+    shuffled_hr, _ = hits(shuffled, truth)
+    findings = [Finding("clean quality", "info", f"HR@10 {hr:.3f}, NDCG@10 {ndcg:.3f} on {len(truth):,} users")]
+    for name in ("popularity", "markov"):
+        baseline = cast(Fittable, resolve(name)).fit(split.train, seed=0)
+        base_hr, base_ndcg = hits(histories, truth, baseline)
+        worse = name == "markov" and ndcg < base_ndcg
+        findings.append(
+            Finding(
+                f"beside {name}",
+                "warn" if worse else "info",
+                f"HR@10 {base_hr:.3f}, NDCG@10 {base_ndcg:.3f}",
+                "below first-order Markov: undertrained, or wired up wrongly" if worse else "",
+            )
+        )
+    matters = hr - shuffled_hr
+    findings.append(
+        Finding(
+            "order matters",
+            "ok" if matters > 0.01 else "warn",
+            f"HR@10 {shuffled_hr:.3f} on shuffled histories",
+            "" if matters > 0.01 else "the model ignores order, or the log has none to learn",
+        )
+    )
+    findings.append(_id_shift(model, histories, truth, seen, hr))
+    return findings
+
+
+def _id_shift(model: Recommender, histories: SequenceBatch, truth: Any, seen: Seen | None, hr: float) -> Finding:
+    """Whether the model does better when ids are shifted by one on the way in or out."""
+    n = int(model.n_items)
+    best, where = hr, ""
+    for shift in (-1, 1):
+        shifted_in = np.where(histories.items != 0, (histories.items - 1 + shift) % n + 1, 0)
+        shifted_out = ((truth - 1 + shift) % n + 1).astype(np.int32)
+        for name, sequences, answer in (
+            ("in", histories.with_items(shifted_in), truth),
+            ("out", histories, shifted_out),
+            ("in and out", histories.with_items(shifted_in), shifted_out),
+        ):
+            value = float(per_user("hr@10", rank(model, sequences, answer, seen=seen)).mean())
+            if value > best + 0.05:
+                best, where = value, f"ids shifted by {shift:+d} on the way {name}"
+    if where:
+        return Finding("id shift", "fail", f"HR@10 {best:.3f} with {where}, {hr:.3f} without", "items are 1…n, 0 is padding")
+    return Finding("id shift", "ok", "no shift of ids by one does better")

@@ -1,0 +1,71 @@
+"""What a review would cost, before it runs: cells, steps, minutes, memory, queries.
+
+Minutes come from two measured rates of this package's own code on one core, scaled by the log's size; they are good to
+about a factor of two on another machine, and say nothing about a foreign model's speed.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from robust.runner.engines import closure
+from robust.runner.plan import resolvable
+from robust.runner.review import Prepared, Request, clean_steps, prepare
+from robust.runner.steps import Step
+
+FIT_SECONDS = 4.5e-9  # per (row + row × item / 64) and epoch: embedding, encoder, softmax over the catalogue
+PASS_SECONDS = 6e-6  # per sequence position in one forward pass
+EPOCHS = 20
+PASSES = {"rank": 1.0, "evade": 25.0, "perturb": 35.0}
+
+
+def estimate(request: Request) -> list[dict[str, Any]]:
+    """Rows of name and value, for the first look and for the last.
+
+    Raises:
+        InputError: anything that the user has to mend.
+    """
+    prepared = prepare(request, None)
+    scenario = prepared.scenario
+    rows: list[dict[str, Any]] = [
+        {"name": "scenario", "value": scenario.title},
+        {"name": "log", "value": f"{prepared.log.name}: {len(prepared.log):,} rows, {prepared.log.n_items:,} items"},
+        {"name": "evaluated users", "value": f"{len(prepared.split.users):,}, seen items {prepared.seen}"},
+        {"name": "victims", "value": ", ".join(v.spec.label for v in prepared.victims)},
+    ]
+    reasons = Counter(cell.obstacle() or resolvable(cell, request.seed) or "" for cell in prepared.cells)
+    rows.append({"name": "cells", "value": f"{len(prepared.cells)}, of which {reasons.pop('', 0)} can be measured"})
+    rows += [{"name": "not applicable", "value": f"{count}: {reason}"} for reason, count in reasons.items()]
+    for look in scenario.seeds:
+        steps = _steps(prepared, request.seed, look)
+        seconds = sum(_seconds(step, prepared) for step in steps) / request.workers
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(s.kind for s in steps).items()))
+        rows.append({"name": f"steps at {look} seeds", "value": kinds})
+        rows.append(
+            {"name": f"minutes at {look} seeds", "value": f"about {max(seconds / 60, 0.1):.1f} with {request.workers} workers"}
+        )
+    block = 4 * 256 * (prepared.log.n_items + 1) / 2**20
+    rows.append({"name": "memory", "value": f"about {0.6 + 4 * block / 1024:.1f} GB a worker"})
+    return rows
+
+
+def _steps(prepared: Prepared, first: int, look: int) -> list[Step]:
+    seeds = [first + i for i in range(look)]
+    wanted = clean_steps(prepared, seeds)
+    for cell in prepared.cells:
+        if cell.obstacle() is None and resolvable(cell, first) is None:
+            for seed in seeds[:1] if cell.fixed else seeds:
+                wanted += cell.steps(seed).steps
+    return closure(wanted)
+
+
+def _seconds(step: Step, prepared: Prepared) -> float:
+    rows, items = len(prepared.split.train), prepared.log.n_items
+    if step.kind == "fit":
+        share = step.params.get("share", 1.0)
+        defended = 4.0 if (step.params.get("defense") or {}).get("name") == "adversarial-embeddings" else 1.0
+        return EPOCHS * share * defended * rows * (1 + items / 64) * FIT_SECONDS * 1e3
+    positions = len(prepared.split.users) * step.params.get("context", 50)
+    edits = max((step.params.get("budget") or {}).get("edits") or 1, 1)
+    return PASSES.get(step.kind, 0.1) * edits * positions * PASS_SECONDS

@@ -1,0 +1,304 @@
+"""From a scenario to cells, and from a cell and a seed to steps."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.defense import Defense, InputGuard, Sanitizer, TrainingDefense
+from robust.errors import NotApplicable
+from robust.log import InteractionLog
+from robust.recommenders.protocols import Recommender
+from robust.runner.scenario import AttackSpec, DefenseSpec, Scenario, Threat, VictimSpec, WarmStart
+from robust.runner.steps import Step, context_of, generator, offers, plugin_params
+from robust.threat import Budget, BudgetSpec, Degrade, Demote, Promote
+
+PlannedOn = Literal["plain", "protected", "surrogate", "none"]
+LIST_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A victim as the plan knows it: never fitted here.
+
+    Attributes:
+        fixed: handed over fitted, so that no seed of ours changes it. baseline: one of ours that has no training loop.
+    """
+
+    spec: VictimSpec
+    fingerprint: str
+    fixed: bool
+    capabilities: frozenset[str]
+    context: int
+    trained_by_us: bool
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """As a step's parameter."""
+        return {"name": self.spec.name, "settings": self.spec.settings, "fingerprint": self.fingerprint}
+
+
+def describe_victim(spec: VictimSpec, model: Recommender, fingerprint: str, fixed: bool) -> Victim:
+    """What the plan needs to know of a resolved recommender."""
+    able = offers(model)
+    return Victim(spec, fingerprint, fixed, able, context_of(model), not fixed and "loss" in able)
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all cells stand on: the split artifact, and the train rows for resolving goals and budgets."""
+
+    split: Step
+    log: InteractionLog
+    retrain: WarmStart | Literal["scratch"]
+    first_seed: int
+
+
+@dataclass(frozen=True)
+class SeedSteps:
+    """The ranked outcomes that one seed of one cell needs; `targets` are its own, `previous` the seed's before."""
+
+    clean: Step
+    attacked: Step
+    control: Step | None
+    planning: Step
+    targets: tuple[int, ...]
+    previous: tuple[int, ...]
+
+    @property
+    def steps(self) -> list[Step]:
+        """All of them."""
+        return [s for s in (self.clean, self.attacked, self.control) if s is not None]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One attack, at one budget, on one victim behind one defence, planned on one of them."""
+
+    threat: Threat
+    victim: Victim
+    attack_spec: AttackSpec
+    budget_spec: BudgetSpec
+    defense_spec: DefenseSpec
+    planned_on: PlannedOn
+    ground: Ground = field(repr=False)
+
+    @cached_property
+    def attack(self) -> Attack:
+        """The attack itself."""
+        return self.attack_spec.build()
+
+    @cached_property
+    def defense(self) -> Defense | None:
+        """The defence itself."""
+        return self.defense_spec.build()
+
+    @property
+    def measured_on(self) -> Literal["plain", "protected"]:
+        """Whether a defence stands before what is measured."""
+        return "plain" if self.defense is None else "protected"
+
+    @cached_property
+    def id(self) -> str:
+        """Stable, readable, unique in a scenario."""
+        parts = [self.threat.id, self.victim.spec.label, self.attack_spec.label, self.budget_spec.label]
+        parts += [self.defense_spec.label, f"planned-{self.planned_on}"]
+        return "/".join(_slug(part) for part in parts)
+
+    @property
+    def chain(self) -> tuple[str, ...]:
+        """The attack × victim pair to which multiplicity is corrected; budgets are tested within it."""
+        return (self.threat.id, self.victim.spec.label, self.attack_spec.label, self.defense_spec.label, self.planned_on)
+
+    @cached_property
+    def budget(self) -> Budget:
+        """In whole units on these train rows."""
+        return self.budget_spec.resolve(self.ground.log)
+
+    @property
+    def retrains(self) -> bool:
+        """Whether the attack is measured on a victim fitted for it."""
+        return isinstance(self.attack, PoisoningAttack) or isinstance(self.defense, (Sanitizer, TrainingDefense))
+
+    @property
+    def fixed(self) -> bool:
+        """Whether the model is one fixed model, which needs no seeds."""
+        return self.victim.fixed and not self.retrains
+
+    @property
+    def retrain(self) -> Literal["warm", "scratch", "none"]:
+        """How the measured victim is refitted."""
+        if not self.retrains:
+            return "none"
+        warm = self.ground.retrain != "scratch" and "resume" in self.victim.capabilities and not self.victim.fixed
+        return "warm" if warm else "scratch"
+
+    def obstacle(self) -> str | None:
+        """Why this cell is NOT_APPLICABLE, before anything runs; None if nothing is known against it."""
+        able = self.victim.capabilities
+        if self.retrains and "fit" not in able:
+            return "needs a recommender that can be retrained: this one has no fit(log, *, seed)"
+        if isinstance(self.defense, TrainingDefense) and "loss" not in able:
+            return "a training defence needs a recommender whose objective can be changed"
+        if isinstance(self.defense, InputGuard) and isinstance(self.attack, EmbeddingAttack):
+            return "deltas in the embedding space do not meet a guard that works on item ids"
+        access = self.attack.model_access
+        if access != "none" and {"lists": "lists", "scores": "scores", "gradients": "gradients"}[access] not in able:
+            return f"needs {access}, which this recommender does not offer"
+        if isinstance(self.attack, PoisoningAttack):
+            if self.budget.users is None and self.budget.rows is None:
+                return "its budget states neither users nor rows"
+            if self.budget.users == 0 and self.budget.rows is None:
+                share = self.budget_spec.label
+                return f"{share} of {int((self.ground.log.lengths > 0).sum())} users is less than one fake user"
+        return None
+
+    def goal(self, seed: int) -> Promote | Demote | Degrade:
+        """Targets drawn for this seed."""
+        return self.threat.goal.resolve(self.ground.log, generator(seed, f"targets {self.threat.goal.label}"))
+
+    def _previous(self, seed: int) -> tuple[int, ...]:
+        return self.goal(seed - 1).items if seed > self.ground.first_seed else ()
+
+    def _fit(self, seed: int, poison: Step | None, defense: dict[str, Any] | None) -> Step | None:
+        """The fit whose model is measured; None for a fixed model."""
+        if self.victim.fixed and not self.retrains:
+            return None
+        common = {"victim": self.victim.params, "seed": seed}
+        scratch = Step("fit", {**common, "defense": None}, {"split": self.ground.split})
+        if not self.retrains:
+            return scratch
+        inputs = {"split": self.ground.split} | ({"poison": poison} if poison else {})
+        if self.retrain == "scratch" or self.ground.retrain == "scratch":
+            return Step("fit", {**common, "defense": defense}, inputs)
+        warm = {**common, "defense": defense, "share": self.ground.retrain.warm}
+        return Step("fit", warm, {**inputs, "base": scratch})
+
+    def _defense_params(self) -> dict[str, Any] | None:
+        if self.defense is None:
+            return None
+        return plugin_params("defenses", self.defense_spec.name, self.defense_spec.parameters)
+
+    def base_fit(self, seed: int) -> Step | None:
+        """The victim fitted to the clean train rows; None for a fixed model."""
+        if self.victim.fixed:
+            return None
+        return Step(
+            "fit", {"victim": self.victim.params, "seed": seed, "defense": None}, {"split": self.ground.split}
+        )
+
+    def steps(self, seed: int) -> SeedSteps:
+        """The steps of this cell under this seed."""
+        goal, previous = self.goal(seed), self._previous(seed)
+        defense = self._defense_params()
+        in_fit = defense if isinstance(self.defense, (Sanitizer, TrainingDefense)) else None
+        guard = defense if isinstance(self.defense, InputGuard) else None
+        common = {
+            "victim": self.victim.params,
+            "seed": seed,
+            "context": self.victim.context,
+            "k": LIST_LENGTH,
+            "guard": guard,
+        }
+        watch = {"targets": list(goal.items), "demoted": goal.kind == "demote"}
+        with_previous = {**watch, "targets": [*goal.items, *previous]}
+
+        def on(fit: Step | None, **more: Step) -> dict[str, Step]:
+            return {"split": self.ground.split} | ({"model": fit} if fit else {}) | more
+
+        clean_fit = self._fit(seed, None, in_fit)
+        clean = Step("rank", {**common, **with_previous}, on(clean_fit))
+        control = self._control()
+        planned_fit = self.base_fit(seed) if self.planned_on == "plain" and self.defense is not None else clean_fit
+
+        def attacked(name: str, parameters: Mapping[str, Any]) -> tuple[Step, Step]:
+            """The ranked outcome, and the step that says what the attack took."""
+            planning = {
+                **common,
+                "attack": plugin_params("attacks", name, parameters),
+                "goal": goal.model_dump(mode="json"),
+                "budget": self.budget.model_dump(mode="json"),
+                "knowledge": self.threat.knowledge.model_dump(mode="json"),
+            }
+            if isinstance(self.attack, PoisoningAttack):
+                return self._poisoned(seed, planning, in_fit, {**common, **watch})
+            if isinstance(self.attack, EvasionAttack):
+                adaptive = self.planned_on == "protected"
+                plan = {**planning, "adaptive": adaptive, "guard": guard if adaptive else None}
+                evade = Step("evade", plan, on(planned_fit))
+                return Step("rank", {**common, **watch}, on(clean_fit, sequences=evade)), evade
+            extra = {"planned": planned_fit} if planned_fit and planned_fit != clean_fit else {}
+            step = Step("perturb", planning, on(clean_fit, **extra))
+            return step, step
+
+        main, planning = attacked(self.attack_spec.name, self.attack_spec.parameters)
+        beside = attacked(*control)[0] if control else None
+        return SeedSteps(clean, main, beside, planning, goal.items, previous)
+
+    def _poisoned(
+        self, seed: int, planning: dict[str, Any], in_fit: dict[str, Any] | None, watch: dict[str, Any]
+    ) -> tuple[Step, Step]:
+        inputs = {"split": self.ground.split}
+        if self.attack.model_access != "none" and (base := self.base_fit(seed)):
+            inputs["model"] = base
+        # a model-blind edit is the same for every victim, so its key names none
+        wanted = ("seed", "attack", "goal", "budget", "knowledge")
+        own = {key: planning[key] for key in wanted}
+        if self.attack.model_access != "none":
+            own["victim"] = self.victim.params
+        adaptive = self.planned_on == "protected" and isinstance(self.defense, Sanitizer)
+        poison = Step("poison", {**own, "defense": in_fit if adaptive else None}, inputs)
+        fit = self._fit(seed, poison, in_fit)
+        model = {"model": fit} if fit else {}
+        guard = {"poison": poison} if watch["guard"] else {}
+        return Step("rank", watch, {"split": self.ground.split, **model, **guard}), poison
+
+    def _control(self) -> tuple[str, dict[str, Any]] | None:
+        """The random control; for poisoning only on the plain victim, where a fit is not spent on it twice."""
+        if isinstance(self.attack, PoisoningAttack) and self.defense is not None:
+            return None
+        return self.attack.control_attack(self.budget)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9.=%]+", "-", text.lower().replace("ε", "epsilon")).strip("-")
+
+
+def cells(scenario: Scenario, victims: list[Victim], ground: Ground) -> Iterator[Cell]:
+    """All cells, in the scenario's order; those that cannot be measured are among them (see `Cell.obstacle`)."""
+    for threat in scenario.threats:
+        for victim in victims:
+            for attack in threat.attacks:
+                for defense in threat.defenses:
+                    if defense.against is not None and attack.name not in defense.against:
+                        continue
+                    for planned_on in _planned_on(attack.build(), defense.build(), threat.plan):
+                        for budget in threat.budgets:
+                            yield Cell(threat, victim, attack, budget, defense, planned_on, ground)
+
+
+def _planned_on(
+    attack: Attack, defense: Defense | None, plan: tuple[Literal["plain", "protected"], ...]
+) -> list[PlannedOn]:
+    """On what an attack is planned: a model-blind one on nothing, unless it can search under a sanitiser's suspicion."""
+    blind = attack.model_access == "none"
+    if defense is None:
+        return ["none" if blind else "plain"]
+    if blind and not isinstance(defense, Sanitizer):
+        return ["none"]
+    if blind and isinstance(attack, PoisoningAttack):
+        return ["none" if stage == "plain" else "protected" for stage in plan]
+    return list(plan)
+
+
+def resolvable(cell: Cell, seed: int) -> str | None:
+    """Why this cell's goal cannot be resolved on this log, or None."""
+    try:
+        cell.goal(seed)
+    except NotApplicable as error:
+        return str(error)
+    return None

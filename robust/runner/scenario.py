@@ -1,0 +1,364 @@
+"""Scenarios: the YAML form of what to attack, how hard, and what must hold.
+
+Read by ruamel (safe, with line numbers), validated by pydantic; an error names file, line, field and a 'did you mean'.
+"""
+
+from __future__ import annotations
+
+import datetime
+import difflib
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+
+from robust import plugins
+from robust.attack import Attack
+from robust.bounds import Bound
+from robust.defense import Defense
+from robust.errors import InputError, UnknownName
+from robust.threat import BudgetSpec, Frozen, GoalSpec, Knowledge
+
+LOOKS = (3, 5, 10)
+MAX_BYTES = 1_000_000
+
+
+def _named(value: Any) -> Any:
+    """`pgd` and `{name: pgd, steps: 20}` alike."""
+    return {"name": value} if isinstance(value, str) else value
+
+
+class AttackSpec(Frozen):
+    """An attack's name and parameters, validated against the plugin's own fields."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        value = _named(value)
+        if isinstance(value, dict) and "parameters" not in value:
+            return {"name": value.get("name"), "parameters": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+    @model_validator(mode="after")
+    def _valid(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Attack:
+        """The attack itself."""
+        return build_plugin("attacks", self.name, self.parameters)  # type: ignore[no-any-return]
+
+    @property
+    def label(self) -> str:
+        """Name and parameters that differ from the defaults, as a report shows them."""
+        return label(self.name, self.parameters)
+
+
+class DefenseSpec(Frozen):
+    """A defence's name and parameters; `against` limits it to some attacks."""
+
+    name: str
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    against: tuple[str, ...] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        value = _named(value)
+        if isinstance(value, dict) and "parameters" not in value:
+            rest = {k: v for k, v in value.items() if k not in ("name", "against")}
+            return {"name": value.get("name"), "against": value.get("against"), "parameters": rest}
+        return value
+
+    @model_validator(mode="after")
+    def _valid(self) -> Self:
+        self.build()
+        return self
+
+    def build(self) -> Defense | None:
+        """The defence itself; None for `none`."""
+        if self.name == "none":
+            return None
+        return build_plugin("defenses", self.name, self.parameters)  # type: ignore[no-any-return]
+
+    @property
+    def label(self) -> str:
+        """Name and parameters, as a report shows them."""
+        return label(self.name, self.parameters)
+
+
+def label(name: str, parameters: dict[str, Any]) -> str:
+    """`pgd` or `pgd(steps=20)`."""
+    shown = ", ".join(f"{key}={value}" for key, value in sorted(parameters.items()))
+    return f"{name}({shown})" if shown else name
+
+
+def build_plugin(kind: Literal["attacks", "defenses"], name: str, parameters: dict[str, Any]) -> Any:
+    """Construct a plugin from its fields.
+
+    Raises:
+        UnknownName: no such plugin. ValueError: a parameter does not exist or has a wrong value.
+    """
+    plugin = plugins.load(kind, name)
+    unknown = [key for key in parameters if key not in plugin.model_fields]
+    if unknown:
+        fields = sorted(plugin.model_fields)
+        near = difflib.get_close_matches(unknown[0], fields, n=1)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
+        raise ValueError(f"'{name}' has no parameter '{unknown[0]}'.{meant} It has: {', '.join(fields) or 'none'}.")
+    try:
+        return plugin(**parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ValueError(f"'{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+
+
+class VictimSpec(Frozen):
+    """A recommender's SPEC and, for a built-in, its settings."""
+
+    name: str
+    settings: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: Any) -> Any:
+        value = _named(value)
+        if isinstance(value, dict) and "settings" not in value:
+            return {"name": value.get("name"), "settings": {k: v for k, v in value.items() if k != "name"}}
+        return value
+
+    @property
+    def label(self) -> str:
+        """Name and settings, as a report shows them."""
+        return label(self.name, self.settings)
+
+
+class LogFile(Frozen):
+    """A log in a file."""
+
+    file: str
+    columns: dict[str, str] | None = None
+    core: int = Field(default=0, ge=0)
+    vocabulary: str | None = None
+
+
+class GlobalTime(Frozen):
+    """Train before the cut, test on the first event after it."""
+
+    share: float = Field(default=0.9, gt=0, lt=1, alias="global-time")
+
+
+class WarmStart(Frozen):
+    """Retrain by training the clean checkpoint further, for this share of the steps that its own fit took."""
+
+    warm: float = Field(default=0.25, gt=0, le=1)
+
+
+def _retrain(value: Any) -> Any:
+    return WarmStart() if value == "warm" else value
+
+
+class Threat(Frozen):
+    """One threat: attacks × budgets × defences under one goal, knowledge and bound."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
+    title: str = ""
+    goal: GoalSpec
+    knowledge: Knowledge = Knowledge()
+    attacks: tuple[AttackSpec, ...] = Field(min_length=1)
+    budgets: tuple[BudgetSpec, ...] = Field(min_length=1)
+    defenses: tuple[DefenseSpec, ...] = (DefenseSpec(name="none"),)
+    plan: tuple[Literal["plain", "protected"], ...] = ("plain", "protected")
+    bound: Bound
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        names = {spec.name for spec in self.attacks}
+        for spec in self.attacks:
+            attack = spec.build()
+            if self.goal.kind not in attack.goals:
+                raise ValueError(f"'{spec.name}' pursues {', '.join(sorted(attack.goals))}, not {self.goal.kind}")
+            if not self.knowledge.grants_model(attack.model_access):
+                raise ValueError(
+                    f"'{spec.name}' needs {attack.model_access} of the model, but knowledge.model is "
+                    f"'{self.knowledge.model}'"
+                )
+            order = ("none", "popularity", "full")
+            if order.index(self.knowledge.log) < order.index(attack.log_access):
+                raise ValueError(
+                    f"'{spec.name}' needs knowledge.log '{attack.log_access}', but it is '{self.knowledge.log}'"
+                )
+        for defense in self.defenses:
+            for name in defense.against or ():
+                if name not in names:
+                    raise ValueError(str(UnknownName("attack of this threat", name, names)))
+        if self.bound.kind == "rise" and self.goal.kind == "degrade":
+            raise ValueError("a rise of exposure needs target items: bound a drop, or promote something")
+        return self
+
+
+class Accepted(Frozen):
+    """A finding that stays visible but does not fail the review, until it expires."""
+
+    cell: str
+    reason: str = Field(min_length=1)
+    until: datetime.date
+
+
+class Scenario(Frozen):
+    """A whole review."""
+
+    schema_version: Literal[1] = Field(default=1, alias="schema")
+    title: str = "Robustness review"
+    dataset: str | LogFile = "flights"
+    split: Literal["leave-last-out"] | GlobalTime = "leave-last-out"
+    seen: Literal["keep", "exclude"] | None = None
+    users: int = Field(default=10_000, ge=1)
+    victims: tuple[VictimSpec, ...] = (VictimSpec(name="gru4rec"),)
+    seeds: tuple[int, ...] = (3, 5)
+    retrain: Annotated[WarmStart | Literal["scratch"], BeforeValidator(_retrain)] = WarmStart()
+    threats: tuple[Threat, ...] = Field(min_length=1)
+    accept: tuple[Accepted, ...] = ()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _looks(cls, value: Any) -> Any:
+        looks = [value] if isinstance(value, int) else value
+        if not isinstance(looks, (list, tuple)) or not looks or any(v not in LOOKS for v in looks):
+            raise ValueError("looks are taken at 3, 5 and 10 seeds only: seeds: [3], [3, 5] or [3, 5, 10]")
+        if list(looks) != sorted(set(looks)):
+            raise ValueError("looks increase: seeds: [3, 5]")
+        return tuple(looks)
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        identifiers = [threat.id for threat in self.threats]
+        double = {name for name in identifiers if identifiers.count(name) > 1}
+        if double:
+            raise ValueError(f"threat ids are unique; '{sorted(double)[0]}' stands twice")
+        return self
+
+
+def load_scenario(name: str) -> tuple[Scenario, str]:
+    """A scenario by registered name or path, and the text it came from.
+
+    Raises:
+        InputError: no such file or name, broken YAML, an unknown or invalid field: with file, line and field.
+    """
+    path = Path(name)
+    if path.suffix in (".yaml", ".yml") or path.is_file():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except FileNotFoundError as error:
+            raise InputError(f"There is no scenario file '{name}'. Known scenarios: {_known()}.") from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The scenario file '{name}' cannot be read: {error}.") from error
+        return parse_scenario(text, name), text
+    text = plugins.load("scenarios", name).read_text(encoding="utf-8")
+    return parse_scenario(text, f"{name}.yaml"), text
+
+
+def _known() -> str:
+    return ", ".join(plugins.names("scenarios"))
+
+
+def parse_scenario(text: str, source: str) -> Scenario:
+    """Parse and validate; `source` names the text in messages."""
+    data = _read_yaml(text, source)
+    if not isinstance(data, dict):
+        raise InputError(f"{source}, line 1: a scenario is a mapping with the key 'threats'; got {type(data).__name__}.")
+    try:
+        return Scenario.model_validate(_plain(data))
+    except (ValidationError, UnknownName, InputError) as error:
+        raise InputError(_explain(error, data, source)) from error
+
+
+def _read_yaml(text: str, source: str) -> Any:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.tokens import AliasToken
+
+    if len(text) > MAX_BYTES:
+        raise InputError(f"{source} holds {len(text):,} characters; a scenario has at most {MAX_BYTES:,}.")
+    yaml = YAML(typ="rt")
+    try:
+        for token in YAML(typ="rt").scan(text):
+            if isinstance(token, AliasToken):
+                raise InputError(
+                    f"{source}, line {token.start_mark.line + 1}: aliases (*{token.value}) are not read; "
+                    "write the value out."
+                )
+        return yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{source}{where}: this is not valid YAML: {error.problem or error.context}.") from error
+    except (YAMLError, ValueError) as error:
+        raise InputError(f"{source}: this is not valid YAML: {str(error).splitlines()[0]}.") from error
+
+
+def _plain(value: Any) -> Any:
+    """ruamel's containers as plain ones."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value) if kind is not bool else bool(value)
+    return value
+
+
+_FIELDS: dict[str, type[Frozen]] = {
+    "": Scenario,
+    "threats": Threat,
+    "goal": GoalSpec,
+    "knowledge": Knowledge,
+    "budgets": BudgetSpec,
+    "bound": Bound,
+    "accept": Accepted,
+    "dataset": LogFile,
+}
+
+
+def _explain(error: Exception, data: Any, source: str) -> str:
+    if not isinstance(error, ValidationError):
+        return f"{source}: {error}"
+    # of a union's complaints, the deepest is about what the user meant
+    first = max(error.errors(), key=lambda e: (e["type"] == "extra_forbidden", len(e["loc"])))
+    path = [part for part in first["loc"] if isinstance(part, int) or not _is_union_tag(part)]
+    line = _line_of(data, path)
+    field = ".".join(str(part) for part in path) or "scenario"
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        room = next((str(p) for p in reversed(path[:-1]) if isinstance(p, str)), "")
+        model = _FIELDS.get(room, Scenario)
+        known = [f.alias or name for name, f in model.model_fields.items()]
+        near = difflib.get_close_matches(str(path[-1]), known, n=1)
+        meant = f" Did you mean '{near[0]}'?" if near else ""
+        message = f"there is no field '{path[-1]}' here.{meant} Known: {', '.join(known)}."
+    elif first["type"] == "missing":
+        message = "this field is required"
+    elif first.get("input") is not None and first["type"] not in ("value_error",):
+        message = f"{message} (got {str(first['input'])[:80]!r})"
+    return f"{source}, line {line}: {field}: {message}"
+
+
+def _is_union_tag(part: str) -> bool:
+    return part in ("str", "LogFile", "GlobalTime", "WarmStart", "int", "float", "constrained-int") or "[" in part
+
+
+def _line_of(data: Any, path: list[Any]) -> int:
+    """The line (from 1) at which the innermost known part of this path stands."""
+    line, here = 1, data
+    for part in path:
+        try:
+            position = here.lc.key(part) if isinstance(here, dict) else here.lc.item(part)
+            line = position[0] + 1
+            here = here[part]
+        except (KeyError, IndexError, AttributeError, TypeError):
+            break
+    return line

@@ -1,0 +1,395 @@
+"""The pure steps of which every cell is made: fit, poison, evade, rank, perturb.
+
+A step is a kind, JSON-able parameters and input steps; its key is the hash of all three and of the code. Steps run in
+any process of any engine, with the same number of threads, and leave the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import sys
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, cast
+from zlib import crc32
+
+import numpy as np
+from pydantic import TypeAdapter
+
+import robust
+from robust import measure, plugins
+from robust.access import AccessView
+from robust.attack import AnyGoal, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.defense import Defense, InputGuard, SanitizedRecommender, Sanitizer, TrainingDefense
+from robust.errors import ModelFault, NotApplicable
+from robust.log import InteractionLog, LogEdit, SequenceBatch
+from robust.measure import Seen, Situation
+from robust.recommenders.adapt import adapt
+from robust.recommenders.protocols import Fittable, Persistent, Recommender, Resumable, capabilities
+from robust.recommenders.resolve import resolve
+from robust.runner.store import Artifact, Store, content_hash
+from robust.threat import Budget, Goal, Knowledge
+
+THREADS = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One node of the graph.
+
+    Attributes:
+        kind: a name in `STEPS`. params: JSON-able. inputs: other steps by role.
+    """
+
+    kind: str
+    params: Mapping[str, Any]
+    inputs: Mapping[str, Step] = field(default_factory=dict)
+
+    @cached_property
+    def key(self) -> str:
+        """The hash of everything that the outcome depends on."""
+        return content_hash(
+            {
+                "kind": self.kind,
+                "params": self.params,
+                "inputs": {role: step.key for role, step in self.inputs.items()},
+                "code": code_hash(),
+                "machine": machine(),
+            }
+        )
+
+    @cached_property
+    def label(self) -> str:
+        """What a progress line says."""
+        named = self.params.get("attack") or self.params.get("defense") or self.params.get("victim") or {}
+        seed = f", seed {self.params['seed']}" if "seed" in self.params else ""
+        return f"{self.kind} {named.get('name', '')}{seed}".strip()
+
+    def job(self) -> Job:
+        """What a worker needs: no graph, only keys."""
+        return Job(self.kind, dict(self.params), {role: step.key for role, step in self.inputs.items()}, self.key)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step as it travels to a worker."""
+
+    kind: str
+    params: dict[str, Any]
+    inputs: dict[str, str]
+    key: str
+
+
+@cache
+def code_hash() -> str:
+    """Hash of the code on which every step's outcome depends, other than plugins."""
+    root = Path(robust.__file__).parent
+    rooms = ("*.py", "metrics/*.py", "recommenders/*.py", "runner/steps.py")
+    outside = {"cli.py", "bounds.py", "doctor.py", "plugins.py", "errors.py"}
+    digest = hashlib.sha256()
+    for pattern in rooms:
+        for path in sorted(root.glob(pattern)):
+            if path.name not in outside:
+                digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+@cache
+def machine() -> dict[str, Any]:
+    """What changes bits: it belongs to the plan, so that every engine gives the same bytes."""
+    import torch
+
+    return {
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "threads": THREADS,
+        "device": "cuda" if torch.cuda.is_available() else "cpu",
+        "cpu": torch.backends.cpu.get_cpu_capability(),
+    }
+
+
+@cache
+def source_hash(kind: plugins.Kind, name: str) -> str:
+    """Hash of a plugin's module and of what that module takes from its own package."""
+    plugin = plugins.load(kind, name)
+    package = plugin.__module__.rpartition(".")[0]
+    waiting, seen = [plugin.__module__], set()
+    while waiting:
+        module = waiting.pop()
+        if module in seen or module not in sys.modules:
+            continue
+        seen.add(module)
+        for value in vars(sys.modules[module]).values():
+            origin = getattr(value, "__module__", None) if not inspect.ismodule(value) else value.__name__
+            if isinstance(origin, str) and package and origin.startswith(package):
+                waiting.append(origin)
+    digest = hashlib.sha256()
+    for module in sorted(seen):
+        path = getattr(sys.modules[module], "__file__", None)
+        if path:
+            digest.update(Path(path).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def plugin_params(kind: plugins.Kind, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A plugin as a step's parameter: name, fields, and the hash of its source."""
+    return {"name": name, "parameters": dict(parameters), "source": source_hash(kind, name)}
+
+
+def generator(seed: int, purpose: str) -> np.random.Generator:
+    """One stream per seed and purpose."""
+    return np.random.default_rng([seed, crc32(purpose.encode())])
+
+
+class Workshop:
+    """What a worker keeps between steps: the store, the split, and the models that it used last."""
+
+    def __init__(self, store: Store, models: int = 4) -> None:
+        self.store, self._limit = store, models
+        self._models: OrderedDict[str, Recommender] = OrderedDict()
+        self._splits: dict[str, dict[str, Any]] = {}
+
+    def artifact(self, key: str) -> Artifact:
+        """A finished step's outcome."""
+        found = self.store.get(key)
+        if found is None:
+            raise ModelFault(f"the stored step {key[:12]} is missing or damaged; run the same command again")
+        return found
+
+    def split(self, key: str) -> dict[str, Any]:
+        """The split as objects: log, sequences' source, truth, seen, trained."""
+        if key not in self._splits:
+            artifact = self.artifact(key)
+            arrays, note = artifact.arrays, artifact.note
+            log = InteractionLog(
+                arrays["user"],
+                arrays["item"],
+                arrays["timestamp"],
+                n_users=note["n_users"],
+                n_items=note["n_items"],
+                name=note["name"],
+            )
+            self._splits = {
+                key: {
+                    "log": log,
+                    "users": arrays["users"],
+                    "truth": arrays["truth"],
+                    "trained": log.popularity > 0,
+                    "seen": Seen.of(log, arrays["users"]) if note["seen"] == "exclude" else None,
+                }
+            }
+        return self._splits[key]
+
+    def situation(self, job: Job, context: int) -> Situation:
+        """What an attack at inference meets."""
+        split = self.split(job.inputs["split"])
+        return Situation(
+            split["log"].sequences(context, split["users"]),
+            split["truth"],
+            split["log"],
+            split["seen"],
+            split["trained"],
+            job.params.get("k", 10),
+        )
+
+    def model(self, victim: Mapping[str, Any], key: str | None) -> Recommender:
+        """A victim: handed over fitted (no key), or as a `fit` step left it."""
+        name = key or content_hash(dict(victim))
+        if name not in self._models:
+            self._models[name] = self._load(victim, key)
+            while len(self._models) > self._limit:
+                self._models.popitem(last=False)
+        self._models.move_to_end(name)
+        return self._models[name]
+
+    def remember(self, key: str, model: Recommender) -> None:
+        """Keep a model that was just fitted."""
+        self._models[key] = model
+        self._models.move_to_end(key)
+        while len(self._models) > self._limit:
+            self._models.popitem(last=False)
+
+    def _load(self, victim: Mapping[str, Any], key: str | None) -> Recommender:
+        blank = resolve(victim["name"], dict(victim["settings"]))
+        if key is None:
+            return adapt(blank)
+        artifact = self.artifact(key)
+        if "settings" in artifact.note:
+            return cast(Recommender, type(blank).from_state(dict(artifact.arrays), artifact.note["settings"]))
+        # a foreign model cannot be stored without pickle: fit it again, from the same inputs and seed
+        return _fitted(self, Job(**artifact.note["refit"]))[0]
+
+
+def _defense(params: Mapping[str, Any] | None) -> Defense | None:
+    if params is None:
+        return None
+    return cast(Defense, plugins.load("defenses", params["name"])(**params["parameters"]))
+
+
+def _edit(workshop: Workshop, key: str | None) -> LogEdit | None:
+    if key is None:
+        return None
+    artifact = workshop.artifact(key)
+    return LogEdit(scope=artifact.note["scope"], **artifact.arrays)
+
+
+def _train_rows(workshop: Workshop, job: Job) -> InteractionLog:
+    log: InteractionLog = workshop.split(job.inputs["split"])["log"]
+    edit = _edit(workshop, job.inputs.get("poison"))
+    return log if edit is None else edit.apply(log)
+
+
+def _fitted(workshop: Workshop, job: Job) -> tuple[Recommender, dict[str, Any]]:
+    """Fit a victim from scratch, or further from `base`, behind a sanitiser or a training defence."""
+    params = job.params
+    log, seed, note = _train_rows(workshop, job), params["seed"], {}
+    victim = params["victim"]
+    base = job.inputs.get("base")
+    start = workshop.model(victim, base) if base else adapt(resolve(victim["name"], dict(victim["settings"])))
+    defense = _defense(params.get("defense"))
+    protected: Recommender = start
+    if isinstance(defense, (Sanitizer, TrainingDefense)):
+        protected = defense.protect(start, log=log, seed=seed)
+    if isinstance(protected, SanitizedRecommender):
+        kept = protected.clean(log)
+        removed = (kept.lengths == 0) & (log.lengths > 0)
+        genuine = workshop.split(job.inputs["split"])["log"].n_users
+        note = {"removed_genuine": int(removed[:genuine].sum()), "removed_fake": int(removed[genuine:].sum())}
+        log, protected = kept, start
+    if base:
+        return cast(Resumable, protected).resume(log, seed=seed, share=params["share"]), note
+    return cast(Fittable, protected).fit(log, seed=seed), note
+
+
+def fit(workshop: Workshop, job: Job) -> Artifact:
+    """A fitted victim."""
+    model, note = _fitted(workshop, job)
+    workshop.remember(job.key, model)
+    if isinstance(model, Persistent) and "settings" not in note:
+        arrays, settings = model.state()
+        return Artifact(arrays, {"settings": settings, **note})
+    refit = {"kind": job.kind, "params": job.params, "inputs": job.inputs, "key": job.key}
+    return Artifact({}, {"refit": refit, **note})
+
+
+def _goal(params: Mapping[str, Any]) -> AnyGoal:
+    goal: AnyGoal = TypeAdapter(Goal).validate_python(params["goal"])
+    return goal
+
+
+def poison(workshop: Workshop, job: Job) -> Artifact:
+    """A log edit within its budget."""
+    params, split = job.params, workshop.split(job.inputs["split"])
+    attack = cast(PoisoningAttack, plugins.load("attacks", params["attack"]["name"])(**params["attack"]["parameters"]))
+    log, seed = split["log"], params["seed"]
+    sanitizer = _defense(params.get("defense"))
+    suspicion: Callable[[InteractionLog], Any] | None = None
+    if isinstance(sanitizer, Sanitizer):
+        cleaner = sanitizer
+
+        def suspicion(rows: InteractionLog) -> Any:
+            return cleaner.suspicion(rows, generator(seed, "suspicion"))
+
+    budget = Budget(**params["budget"])
+    access = AccessView(
+        attack=attack.name,
+        knowledge=Knowledge(**params["knowledge"]),
+        n_items=log.n_items,
+        log=log,
+        recommender=workshop.model(params["victim"], job.inputs["model"]) if "model" in job.inputs else None,
+        suspicion=suspicion,
+        queries=budget.queries,
+    )
+    poisoned = attack(access, _goal(params), budget, generator(seed, "attack"))
+    edit = poisoned.edit
+    fields = ("remove", "replace_rows", "replace_items", "move_rows", "move_times")
+    fields += ("insert_users", "insert_items", "insert_times")
+    arrays = {"add": edit.add, **{name: getattr(edit, name) for name in fields}}
+    if edit.times is not None:
+        arrays["times"] = edit.times
+    changed = float(edit.fake_users + edit.touched_rows > 0)
+    note = {"scope": edit.scope, "queries": poisoned.queries, "chosen": poisoned.chosen, "changed": changed}
+    return Artifact(arrays, note)
+
+
+def _subject(workshop: Workshop, job: Job, protected: bool) -> Recommender:
+    """The plain or guarded victim. A sanitiser or training defence has already acted in the `fit` step."""
+    model = workshop.model(job.params["victim"], job.inputs.get("model"))
+    guard = _defense(job.params.get("guard"))
+    if protected and isinstance(guard, InputGuard):
+        return guard.protect(model, log=_train_rows(workshop, job), seed=job.params["seed"])
+    return model
+
+
+def rank(workshop: Workshop, job: Job) -> Artifact:
+    """Ranks of the true next item and of watched targets, from clean or edited sequences."""
+    params = job.params
+    situation = workshop.situation(job, params["context"])
+    sequences = situation.sequences
+    if "sequences" in job.inputs:
+        edited = workshop.artifact(job.inputs["sequences"])
+        sequences = SequenceBatch(edited.arrays["items"], situation.sequences.users)
+    subject = _subject(workshop, job, protected=True)
+    ranking = situation.rank(subject, sequences, tuple(params["targets"]), params["demoted"])
+    return Artifact(ranking.arrays(), {})
+
+
+def evade(workshop: Workshop, job: Job) -> Artifact:
+    """Edited sequences."""
+    params = job.params
+    attack = cast(EvasionAttack, plugins.load("attacks", params["attack"]["name"])(**params["attack"]["parameters"]))
+    sequences, noticed = measure.evade(
+        attack,
+        workshop.situation(job, params["context"]),
+        planned_on=_subject(workshop, job, protected=params["adaptive"]),
+        goal=_goal(params),
+        budget=Budget(**params["budget"]),
+        knowledge=Knowledge(**params["knowledge"]),
+        rng=generator(params["seed"], "attack"),
+    )
+    return Artifact({"items": sequences.items}, vars(noticed))
+
+
+def perturb(workshop: Workshop, job: Job) -> Artifact:
+    """Ranks under an attack in the embedding space; deltas are planned on `planned` and measured on `model`."""
+    params = job.params
+    attack = cast(EmbeddingAttack, plugins.load("attacks", params["attack"]["name"])(**params["attack"]["parameters"]))
+    measured_on = _subject(workshop, job, protected=True)
+    if _defense(params.get("guard")) is not None:
+        raise NotApplicable("deltas in the embedding space do not meet a guard that works on item ids")
+    planned = job.inputs.get("planned")
+    planned_on = workshop.model(params["victim"], planned) if planned else measured_on
+    ranking, noticed = measure.perturb(
+        attack,
+        workshop.situation(job, params["context"]),
+        planned_on=planned_on,
+        measured_on=measured_on,
+        goal=_goal(params),
+        budget=Budget(**params["budget"]),
+        knowledge=Knowledge(**params["knowledge"]),
+        rng=generator(params["seed"], "attack"),
+    )
+    return Artifact(ranking.arrays(), vars(noticed))
+
+
+STEPS: dict[str, Callable[[Workshop, Job], Artifact]] = {
+    "fit": fit,
+    "poison": poison,
+    "evade": evade,
+    "rank": rank,
+    "perturb": perturb,
+}
+
+
+def context_of(model: Recommender) -> int:
+    """How many of the newest items a victim reads; 50 where it does not say."""
+    return int(getattr(model, "context", 0) or 50)
+
+
+def offers(model: Recommender) -> frozenset[str]:
+    """Capabilities as plain names."""
+    return frozenset(capabilities(model))
