@@ -17,7 +17,7 @@ from pydantic import Field, model_validator
 
 from robust import plugins
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack
-from robust.datasets.splits import default_seen, leave_last_out
+from robust.datasets import default_seen, leave_last_out
 from robust.errors import InputError, UnknownName
 from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
@@ -101,9 +101,9 @@ def assert_bounded_degradation(
 ) -> Assertion:
     """Fail if an attack at inference costs this recommender more than `max_drop` of its quality (relative).
 
-    Leave-last-out on `data`; all items ranked. With several attacks, the strongest is chosen on one half of the users and
-    judged, once, on the other half. A recommender that is not fitted is fitted to the train rows first; the claim is then
-    about that one model, as for any model that is handed over.
+    Leave-last-out on `data`; all items ranked. With several attacks, the strongest is chosen on one half of the
+    users and judged, once, on the other half. A recommender that is not fitted is fitted to the train rows first; the
+    claim is then about that one model, as for any model that is handed over.
 
     Args:
         recommender: anything with `n_items` and `recommend` or `score`; or something with `fit(log, *, seed)`.
@@ -130,7 +130,12 @@ def assert_bounded_degradation(
     seen = Seen.of(split.train, split.users) if default_seen(split.train) == "exclude" else None
     context = int(getattr(model, "context", 0) or 50)
     situation = Situation(
-        split.histories(context), split.targets, split.train, seen, split.train.popularity > 0, k=parse_metric(metric).k or 10
+        split.histories(context),
+        split.targets,
+        split.train,
+        seen,
+        split.train.popularity > 0,
+        k=parse_metric(metric).k or 10,
     )
     spec = BudgetSpec.model_validate(dict(budget) if isinstance(budget, Mapping) else budget or {"edits": 1})
     clean = per_user(metric, situation.rank(model, situation.sequences, (), False))
@@ -163,12 +168,13 @@ def _inference_attack(attack: str | Attack) -> EvasionAttack | EmbeddingAttack:
 
 
 def _fitted(recommender: Any, train: InteractionLog, seed: int) -> Recommender:
-    model = adapt(recommender)
+    model: Recommender = adapt(recommender)
     if is_fitted(recommender):
         return model
     if "fit" not in capabilities(model):
         raise InputError("The recommender is not fitted and has no fit(log, *, seed).")
-    return adapt(cast(Fittable, model).fit(train, seed=seed))
+    fitted: Recommender = adapt(cast(Fittable, model).fit(train, seed=seed))
+    return fitted
 
 
 def _attacked(
@@ -182,7 +188,14 @@ def _attacked(
     goal, budget, rng = Degrade(), spec.resolve(situation.log), np.random.default_rng(seed)
     if isinstance(attack, EmbeddingAttack):
         return perturb(
-            attack, situation, planned_on=model, measured_on=model, goal=goal, budget=budget, knowledge=knowledge, rng=rng
+            attack,
+            situation,
+            planned_on=model,
+            measured_on=model,
+            goal=goal,
+            budget=budget,
+            knowledge=knowledge,
+            rng=rng,
         )[0]
     edited, _ = evade(attack, situation, planned_on=model, goal=goal, budget=budget, knowledge=knowledge, rng=rng)
     return situation.rank(model, edited, (), False)

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print, return a code. No logic lives here, and nothing heavy is imported at the top."""
+"""The command line: parse, call, print, return a code. No logic here, and nothing heavy is imported at the top."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ import typer
 from robust.errors import InputError, RobustError, UnknownName
 
 if TYPE_CHECKING:
-    from robust.runner.results import Results
     from robust.runner.review import Request
 
 app = typer.Typer(
@@ -118,15 +117,27 @@ def review(
     strict: Annotated[bool, typer.Option("--strict", help="Exit 4 if a cell is INCONCLUSIVE.")] = False,
 ) -> None:
     """Attack a recommender and judge every bound: a verdict per threat, a report, an exit code."""
-    from robust.report.console import print_console, progress_bar
+    from robust.report import write_report
+    from robust.report.console import print_console
+    from robust.report.terminal import progress_bar
     from robust.runner.review import review as run_review
     from robust.runner.summary import exit_code
 
     request = _request(
-        scenario, log, columns, vocabulary, model, seed, out, workers=workers, engine=engine, max_time=_minutes(max_time)
+        scenario,
+        log,
+        columns,
+        vocabulary,
+        model,
+        seed,
+        out,
+        workers=workers,
+        engine=engine,
+        max_time=_minutes(max_time),
     )
     with progress_bar() as progress:
         results = run_review(request, progress)
+    write_report(results, out)
     print_console(results, out)
     raise typer.Exit(exit_code(results, strict=strict))
 
@@ -259,7 +270,7 @@ def _print(rows: list[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         _write(json.dumps(rows, indent=1, ensure_ascii=False))
         return
-    from robust.report.console import print_rows
+    from robust.report.terminal import print_rows
 
     print_rows(rows)
 

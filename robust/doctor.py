@@ -11,8 +11,7 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from robust.datasets import load_dataset, open_log
-from robust.datasets.splits import Split, default_seen, leave_last_out
+from robust.datasets import Split, default_seen, leave_last_out, load_dataset, open_log
 from robust.errors import InputError, ModelFault
 from robust.log import SequenceBatch
 from robust.measure import Seen, per_user, rank
@@ -180,5 +179,7 @@ def _id_shift(model: Recommender, histories: SequenceBatch, truth: Any, seen: Se
             if value > best + 0.05:
                 best, where = value, f"ids shifted by {shift:+d} on the way {name}"
     if where:
-        return Finding("id shift", "fail", f"HR@10 {best:.3f} with {where}, {hr:.3f} without", "items are 1…n, 0 is padding")
+        return Finding(
+            "id shift", "fail", f"HR@10 {best:.3f} with {where}, {hr:.3f} without", "items are 1…n, 0 is padding"
+        )
     return Finding("id shift", "ok", "no shift of ids by one does better")

@@ -43,7 +43,10 @@ def estimate(request: Request) -> list[dict[str, Any]]:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(s.kind for s in steps).items()))
         rows.append({"name": f"steps at {look} seeds", "value": kinds})
         rows.append(
-            {"name": f"minutes at {look} seeds", "value": f"about {max(seconds / 60, 0.1):.1f} with {request.workers} workers"}
+            {
+                "name": f"minutes at {look} seeds",
+                "value": f"about {max(seconds / 60, 0.1):.1f} with {request.workers} workers",
+            }
         )
     block = 4 * 256 * (prepared.log.n_items + 1) / 2**20
     rows.append({"name": "memory", "value": f"about {0.6 + 4 * block / 1024:.1f} GB a worker"})
@@ -63,9 +66,9 @@ def _steps(prepared: Prepared, first: int, look: int) -> list[Step]:
 def _seconds(step: Step, prepared: Prepared) -> float:
     rows, items = len(prepared.split.train), prepared.log.n_items
     if step.kind == "fit":
-        share = step.params.get("share", 1.0)
+        share = float(step.params.get("share", 1.0))
         defended = 4.0 if (step.params.get("defense") or {}).get("name") == "adversarial-embeddings" else 1.0
         return EPOCHS * share * defended * rows * (1 + items / 64) * FIT_SECONDS * 1e3
-    positions = len(prepared.split.users) * step.params.get("context", 50)
-    edits = max((step.params.get("budget") or {}).get("edits") or 1, 1)
+    positions = len(prepared.split.users) * int(step.params.get("context", 50))
+    edits = max(int((step.params.get("budget") or {}).get("edits") or 1), 1)
     return PASSES.get(step.kind, 0.1) * edits * positions * PASS_SECONDS

@@ -1,4 +1,4 @@
-"""The run folder: results.json, cells.parquet, users.parquet and report.html."""
+"""The run folder: results.json, cells.parquet and users.parquet."""
 
 from __future__ import annotations
 
@@ -49,11 +49,8 @@ def read_results(run: Path) -> Results:
 
 def write_run(out: Path, results: Results, assessments: Sequence[Assessment]) -> None:
     """Write everything; results.json last, so that its presence means that the rest is there."""
-    from robust.report import render
-
     write_atomically(out / "cells.parquet", _parquet(_cell_rows(results)))
     write_atomically(out / "users.parquet", _parquet(_user_columns(assessments)))
-    write_atomically(out / "report.html", render(results, "html"))
     write_atomically(out / "results.json", results_json(results))
 
 

@@ -189,7 +189,13 @@ def undecided(verdict: Verdict, assessment: Assessment) -> bool:
 
 
 def result(
-    assessment: Assessment, verdict: Verdict, reason: str, *, holdings: Seen, popularity: NDArray[np.int64], n_items: int
+    assessment: Assessment,
+    verdict: Verdict,
+    reason: str,
+    *,
+    holdings: Seen,
+    popularity: NDArray[np.int64],
+    n_items: int,
 ) -> CellResult:
     """The published record of a cell."""
     cell, measured, judgement = assessment.cell, assessment.measured, assessment.judgement
@@ -272,9 +278,7 @@ def _metrics(
     for name, of in lists.items():
         before, after = (np.mean([of(r.lists) for r in side]) for side in (measured.clean, measured.attacked))
         sign = -1.0 if name == "gini@10" else 1.0
-        table[name] = MetricResult(
-            clean=float(before), attacked=float(after), change=float(sign * (before - after))
-        )
+        table[name] = MetricResult(clean=float(before), attacked=float(after), change=float(sign * (before - after)))
     if "scores" in cell.victim.capabilities:
         shifts = [per_user_shift(c, a, n_items) for c, a in zip(measured.clean, measured.attacked, strict=True)]
         table["rank_shift"] = MetricResult(clean=0.0, attacked=float(np.mean(shifts)), change=float(np.mean(shifts)))
@@ -313,5 +317,3 @@ def clean_summary(rankings: Sequence[Ranking], popularity: NDArray[np.int64], n_
     table["novelty@10"] = float(np.mean([novelty(r.lists, popularity, users) for r in rankings]))
     table["gini@10"] = float(np.mean([gini_of_exposure(r.lists, n_items) for r in rankings]))
     return table
-
-

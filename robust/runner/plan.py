@@ -112,7 +112,13 @@ class Cell:
     @property
     def chain(self) -> tuple[str, ...]:
         """The attack × victim pair to which multiplicity is corrected; budgets are tested within it."""
-        return (self.threat.id, self.victim.spec.label, self.attack_spec.label, self.defense_spec.label, self.planned_on)
+        return (
+            self.threat.id,
+            self.victim.spec.label,
+            self.attack_spec.label,
+            self.defense_spec.label,
+            self.planned_on,
+        )
 
     @cached_property
     def budget(self) -> Budget:
@@ -187,9 +193,7 @@ class Cell:
         """The victim fitted to the clean train rows; None for a fixed model."""
         if self.victim.fixed:
             return None
-        return Step(
-            "fit", {"victim": self.victim.params, "seed": seed, "defense": None}, {"split": self.ground.split}
-        )
+        return Step("fit", {"victim": self.victim.params, "seed": seed, "defense": None}, {"split": self.ground.split})
 
     def steps(self, seed: int) -> SeedSteps:
         """The steps of this cell under this seed."""
@@ -284,7 +288,7 @@ def cells(scenario: Scenario, victims: list[Victim], ground: Ground) -> Iterator
 def _planned_on(
     attack: Attack, defense: Defense | None, plan: tuple[Literal["plain", "protected"], ...]
 ) -> list[PlannedOn]:
-    """On what an attack is planned: a model-blind one on nothing, unless it can search under a sanitiser's suspicion."""
+    """On what an attack is planned: a model-blind one on nothing, unless it searches under a sanitiser's suspicion."""
     blind = attack.model_access == "none"
     if defense is None:
         return ["none" if blind else "plain"]

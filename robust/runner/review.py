@@ -7,15 +7,15 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robust import __version__
-from robust.datasets import load_dataset, open_log
-from robust.datasets.splits import Split, default_seen, global_time, leave_last_out, repeat_share, unseen_target_share
+from robust.datasets import Split, default_seen, global_time, leave_last_out, load_dataset, open_log, repeat_share
 from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, per_user
@@ -94,7 +94,9 @@ def prepare(request: Request, store: Store | None) -> Prepared:
     if store is not None:
         store.put(ground.split.key, _split_artifact(split, seen))
     holdings = Seen.of(split.train, split.users)
-    return Prepared(scenario, log, split, seen, victims, ground, list(cells(scenario, victims, ground)), holdings, notes)
+    return Prepared(
+        scenario, log, split, seen, victims, ground, list(cells(scenario, victims, ground)), holdings, notes
+    )
 
 
 def _overridden(scenario: Scenario, request: Request) -> Scenario:
@@ -134,12 +136,12 @@ def _limited(split: Split, most: int) -> tuple[Split, list[str]]:
         return split, notes
     chosen = np.sort(np.random.default_rng(0).choice(len(split.users), size=most, replace=False))
     notes.append(f"{most:,} of {len(split.users):,} users are evaluated, drawn at random (scenario: users).")
-    return split.limited_to(chosen), notes
+    return replace(split, users=split.users[chosen], targets=split.targets[chosen]), notes
 
 
 def _split_artifact(split: Split, seen: str) -> Artifact:
     train = split.train
-    arrays = {
+    arrays: dict[str, NDArray[Any]] = {
         "user": train.user,
         "item": train.item,
         "timestamp": train.timestamp,
@@ -155,7 +157,7 @@ def _split_step(split: Split, seen: str) -> Step:
     import xxhash
 
     artifact = _split_artifact(split, seen)
-    content = {name: xxhash.xxh128_hexdigest(np.ascontiguousarray(v)) for name, v in artifact.arrays.items()}
+    content = {name: xxhash.xxh128_hexdigest(v.tobytes()) for name, v in artifact.arrays.items()}
     return Step("split", {"content": content_hash([content, artifact.note])})
 
 
@@ -172,9 +174,7 @@ def _clean_step(victim: Victim, ground: Ground, seed: int) -> Step:
     }
     inputs = {"split": ground.split}
     if not victim.fixed:
-        inputs["model"] = Step(
-            "fit", {"victim": victim.params, "seed": seed, "defense": None}, {"split": ground.split}
-        )
+        inputs["model"] = Step("fit", {"victim": victim.params, "seed": seed, "defense": None}, {"split": ground.split})
     return Step("rank", params, inputs)
 
 
@@ -182,7 +182,7 @@ Progress = Callable[[int, int, Step | None], None]
 
 
 def review(request: Request, progress: Progress | None = None) -> Results:
-    """Run a scenario and write its run folder.
+    """Run a scenario, and write its results and tables (`robust.report.write_report` adds the report).
 
     Raises:
         InputError: anything that the user has to mend; nothing that an earlier run left is touched then.
@@ -215,9 +215,7 @@ class Outcome:
     clean: dict[str, dict[str, Step]] = field(default_factory=dict)
 
 
-def _measure(
-    request: Request, prepared: Prepared, store: Store, started: float, progress: Progress | None
-) -> Outcome:
+def _measure(request: Request, prepared: Prepared, store: Store, started: float, progress: Progress | None) -> Outcome:
     """Take the looks: run what is undecided at each, and judge all cells together."""
     obstacles = [cell.obstacle() or resolvable(cell, request.seed) for cell in prepared.cells]
     count = len(prepared.cells)
@@ -243,13 +241,9 @@ def _measure(
                 seen_by_gather[index] = (Measured(), Failure("not_applicable", str(obstacles[index])))
             elif index in open_cells:
                 seen_by_gather[index] = gather(planned[index], store, prepared.holdings, outcome.failures)
-        outcome.assessments = [
-            assess(cell, *found) for cell, found in zip(prepared.cells, seen_by_gather, strict=True)
-        ]
+        outcome.assessments = [assess(cell, *found) for cell, found in zip(prepared.cells, seen_by_gather, strict=True)]
         outcome.verdicts = correct(outcome.assessments)
-        open_cells = [
-            i for i in open_cells if undecided(outcome.verdicts[i][0], outcome.assessments[i])
-        ]
+        open_cells = [i for i in open_cells if undecided(outcome.verdicts[i][0], outcome.assessments[i])]
         if not open_cells:
             break
     return outcome
@@ -296,9 +290,7 @@ def _run(
         if progress is not None:
             progress(done, total, step)
 
-    return run(
-        wanted, store, engine=request.engine, workers=request.workers, deadline=deadline, progress=tell
-    )
+    return run(wanted, store, engine=request.engine, workers=request.workers, deadline=deadline, progress=tell)
 
 
 def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outcome) -> Results:
@@ -328,7 +320,6 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
     ]
     verdict, line = headline(threats)
     return Results(
-        schema=1,
         title=prepared.scenario.title,
         verdict=verdict,
         headline=line,
@@ -375,13 +366,13 @@ def _victims(
         flags: list[Flag] = []
         if rankings and "markov" in baselines:
             ndcg = np.stack([per_user("ndcg@10", r) for r in rankings])
-            flags, failed = victim_flags(ndcg, per_user("ndcg@10", baselines["markov"]), trained_by_us=victim.trained_by_us)
+            flags, failed = victim_flags(
+                ndcg, per_user("ndcg@10", baselines["markov"]), trained_by_us=victim.trained_by_us
+            )
             if failed:
                 undertrained[victim.spec.label] = flags[0].cause
         metrics = clean_summary(rankings, popularity, n_items) if rankings else {}
-        found.append(
-            VictimResult(victim=victim.spec.label, seeds=known, metrics=metrics, baselines=table, flags=flags)
-        )
+        found.append(VictimResult(victim=victim.spec.label, seeds=known, metrics=metrics, baselines=table, flags=flags))
     return found, undertrained
 
 
@@ -396,7 +387,7 @@ def _dataset(prepared: Prepared) -> DatasetResult:
         split=split.name,
         seen="keep" if prepared.seen == "keep" else "exclude",
         repeat_share=repeat_share(split.train),
-        unseen_target_share=unseen_target_share(split),
+        unseen_target_share=split.unseen_target_share,
         notes=prepared.notes,
     )
 

@@ -269,7 +269,9 @@ def parse_scenario(text: str, source: str) -> Scenario:
     """Parse and validate; `source` names the text in messages."""
     data = _read_yaml(text, source)
     if not isinstance(data, dict):
-        raise InputError(f"{source}, line 1: a scenario is a mapping with the key 'threats'; got {type(data).__name__}.")
+        raise InputError(
+            f"{source}, line 1: a scenario is a mapping with the key 'threats'; got {type(data).__name__}."
+        )
     try:
         return Scenario.model_validate(_plain(data))
     except (ValidationError, UnknownName, InputError) as error:
@@ -353,10 +355,12 @@ def _is_union_tag(part: str) -> bool:
 
 def _line_of(data: Any, path: list[Any]) -> int:
     """The line (from 1) at which the innermost known part of this path stands."""
-    line, here = 1, data
+    line: int = 1
+    here: Any = data
     for part in path:
         try:
-            position = here.lc.key(part) if isinstance(here, dict) else here.lc.item(part)
+            marks = here.lc
+            position = marks.key(part) if isinstance(here, dict) else marks.item(part)
             line = position[0] + 1
             here = here[part]
         except (KeyError, IndexError, AttributeError, TypeError):

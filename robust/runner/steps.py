@@ -11,7 +11,7 @@ import inspect
 import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -306,11 +306,8 @@ def poison(workshop: Workshop, job: Job) -> Artifact:
     )
     poisoned = attack(access, _goal(params), budget, generator(seed, "attack"))
     edit = poisoned.edit
-    fields = ("remove", "replace_rows", "replace_items", "move_rows", "move_times")
-    fields += ("insert_users", "insert_items", "insert_times")
-    arrays = {"add": edit.add, **{name: getattr(edit, name) for name in fields}}
-    if edit.times is not None:
-        arrays["times"] = edit.times
+    arrays = {f.name: getattr(edit, f.name) for f in fields(edit) if f.name != "scope"}
+    arrays = {name: array for name, array in arrays.items() if array is not None}
     changed = float(edit.fake_users + edit.touched_rows > 0)
     note = {"scope": edit.scope, "queries": poisoned.queries, "chosen": poisoned.chosen, "changed": changed}
     return Artifact(arrays, note)

@@ -91,14 +91,15 @@ def explanation(verdict: Verdict, threats: Sequence[ThreatResult], cells: Sequen
         tail = " All of these findings are accepted in the scenario." if accepted else ""
         return (
             f"An attacker within the stated budget does more harm than the bound allows by: {'; '.join(broken)}. "
-            f"Release this model only with a defence whose row below holds, or with the risk accepted in writing.{tail}"
+            "Release this model only with a defence whose row below holds, or with the risk accepted in writing."
+            f"{tail}"
         )
     if verdict == "ERROR":
-        return "Part of the review went wrong, so nothing can be promised about it: see the reasons below, mend, run again."
+        return "Part of the review went wrong, so nothing is promised about it: see the reasons below, mend, run again."
     if verdict == "INCONCLUSIVE":
         return (
-            "No bound is shown to be broken, but not every bound is shown to hold: the intervals of some cells straddle "
-            "their bound. More seeds or more users would decide them."
+            "No bound is shown to be broken, but not every bound is shown to hold: the intervals of some cells "
+            "straddle their bound. More seeds or more users would decide them."
         )
     if verdict == "PASS":
         return (
@@ -126,14 +127,14 @@ def not_tested(scenario: Scenario, cells: Sequence[CellResult], threats: Sequenc
         found.append("Attackers who know the true next item (worst case).")
     if any(cell.retrain == "warm" for cell in cells):
         found.append(
-            "Poisoned victims were trained further from the clean checkpoint (warm start); a victim trained from scratch "
-            "on poison may move more (`retrain: scratch`)."
+            "Poisoned victims were trained further from the clean checkpoint (warm start); a victim trained from "
+            "scratch on poison may move more (`retrain: scratch`)."
         )
     return [*found, *ALWAYS_UNTESTED]
 
 
 def exit_code(results: Results, *, strict: bool = False) -> int:
-    """0 no bound broken, 1 FAIL, 3 ERROR or nothing measurable, 4 INCONCLUSIVE under strict; the first of 1, 3, 4 wins."""
+    """0 no bound broken, 1 FAIL, 3 ERROR or nothing measurable, 4 INCONCLUSIVE if strict; the first of 1, 3, 4."""
     verdicts = [cell.verdict for cell in results.cells if not cell.accepted]
     if "FAIL" in verdicts:
         return 1
