@@ -1,0 +1,73 @@
+"""Which column of a file is the user, which the item, which the time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from robust.errors import InputError, UnknownName
+
+ROLES = ("user", "item", "timestamp")
+# Compared in lower case, without `_`, `-` and spaces; the first that is present wins.
+ALIASES = {
+    "user": ("user", "userid", "uid", "visitorid", "customerid", "reviewerid", "sessionid"),
+    "item": ("item", "itemid", "iid", "movieid", "productid", "parentasin", "asin", "trackid", "artistid", "newsid"),
+    "timestamp": ("timestamp", "ts", "time", "unixtime", "unixreviewtime", "datetime", "eventtime", "date"),
+}
+# Files without a header: MovieLens' u.data and ratings.dat (and Amazon's ratings), and SASRec's text.
+HEADERLESS = {2: ("user", "item"), 4: ("user", "item", "rating", "timestamp")}
+
+
+def normal(name: str) -> str:
+    """A column name as aliases are compared."""
+    return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")
+
+
+def is_known(name: str, columns: Mapping[str, str] | None) -> bool:
+    """Whether a field of a file's first line can only be a column's name."""
+    return name in (columns or {}).values() or any(normal(name) in aliases for aliases in ALIASES.values())
+
+
+def choose(names: Sequence[str] | None, width: int, columns: Mapping[str, str] | None, path: Path) -> dict[str, int]:
+    """The position of each role's column; `timestamp` is left out where the file has none.
+
+    Args:
+        names: the header, or None where there is none: columns are then called by their position, "1", "2", …
+        width: number of columns.
+        columns: the user's mapping, role → name; a role that it leaves out is found by its usual names.
+
+    Raises:
+        UnknownName: the mapping names a role or a column that does not exist.
+        InputError: the user or the item column cannot be found, or a name that is needed stands twice.
+    """
+    for role in columns or {}:
+        if role not in ROLES:
+            raise UnknownName("column role", role, ROLES)
+    header = list(names) if names is not None else [str(place) for place in range(1, width + 1)]
+    usual = header if names is not None else list(HEADERLESS.get(width, header))
+    chosen = {}
+    for role in ROLES:
+        given = (columns or {}).get(role)
+        if given is not None:
+            if given not in header:
+                raise UnknownName(f"column of {path}", given, header)
+            name, among = given, header
+        else:
+            present = {normal(name): name for name in usual}
+            found = next((present[alias] for alias in ALIASES[role] if alias in present), None)
+            if found is None:
+                continue
+            name, among = found, usual
+        if among.count(name) > 1:
+            raise InputError(f"{path}: the header names the column '{name}' {among.count(name)} times.")
+        chosen[role] = among.index(name)
+    missing = [role for role in ROLES[:2] if role not in chosen]
+    if missing:
+        have = f"Its columns: {', '.join(header)}" if names is not None else f"It has no header and {width} columns"
+        raise InputError(
+            f"{path} has no column for {' and '.join(missing)}. {have}. "
+            "Say which is which: --columns user=NAME,item=NAME,timestamp=NAME (or numbers, without a header)."
+        )
+    if len(set(chosen.values())) < len(chosen):
+        raise InputError(f"{path}: user, item and timestamp must be different columns; got {columns}.")
+    return chosen

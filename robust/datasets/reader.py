@@ -1,0 +1,122 @@
+"""Reading an interaction log from a file or a folder, whatever its form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from robust.datasets.files import LAYOUTS, locate, read_bytes
+from robust.datasets.filters import is_positional, k_core
+from robust.datasets.text import BOM, UNIT, check_text, sniff
+from robust.log import InteractionLog
+
+if TYPE_CHECKING:
+    from robust.datasets.raw import RawLog
+
+
+def open_log(
+    path: str | Path,
+    *,
+    columns: Mapping[str, str] | None = None,
+    vocabulary: str | Path | None = None,
+    core: int = 0,
+    name: str | None = None,
+) -> InteractionLog:
+    """Read CSV, TSV, Parquet, MovieLens, RecBole, SASRec or S3Rec files, gzipped or not, or a folder that holds one.
+
+    Every row is kept, exact duplicates too (a note counts them); rows of equal time keep their order in the file.
+
+    Args:
+        path: the file, or a folder such as `ml-1m` with `ratings.dat` in it.
+        columns: role (`user`, `item`, `timestamp`) → the file's column; what is left out is found by its usual names.
+        vocabulary: how raw items become dense ids: None follows the sorted raw ids of this log, before `core`; a file
+            lists them in the order of a fitted model's ids 1…n; "dense" says that the log holds these ids already.
+        core: drop users and items with fewer interactions than this, repeatedly (0 keeps all); ids stay.
+        name: for reports; by default the file's name, or its folder's where the file's is the same for everyone.
+
+    Returns:
+        The log. Without times in the file, `timestamp` is the position 0, 1, … within the user, and a note says so.
+
+    Raises:
+        InputError: whatever cannot be read, with file, line or column, what was expected and how to mend it.
+    """
+    file = locate(Path(path))
+    log = _dense(_read(file, columns), vocabulary, name or _name(file))
+    return k_core(log, core)
+
+
+def _read(file: Path, columns: Mapping[str, str] | None) -> RawLog:
+    # The format readers import pyarrow, which listing names or asking for help should not wait for.
+    from robust.datasets.delimited import read_delimited
+    from robust.datasets.parquet import MAGIC, read_parquet
+    from robust.datasets.whitespace import read_whitespace
+
+    data = read_bytes(file)
+    if data.startswith(MAGIC) or file.suffix == ".parquet":
+        return read_parquet(file, data, columns)
+    check_text(data, file)
+    data = data.removeprefix(BOM)
+    layout = sniff(data, columns)
+    if layout.delimiter == " ":
+        return read_whitespace(file, data, layout, columns)
+    return read_delimited(
+        file, data.replace(b"::", UNIT.encode()) if layout.delimiter == UNIT else data, layout, columns
+    )
+
+
+def _dense(raw: RawLog, vocabulary: str | Path | None, name: str) -> InteractionLog:
+    from robust.datasets.identifiers import encode
+    from robust.datasets.timestamps import seconds
+    from robust.datasets.vocabulary import item_vocabulary
+
+    users, items = encode(raw, "user"), encode(raw, "item")
+    item_ids, dense = item_vocabulary(items, vocabulary, raw.path)
+    user, item = users.codes, dense[items.codes]
+    if raw.timestamp is None:
+        times, order = np.zeros(len(user), dtype=np.int64), None
+    else:
+        times, order = seconds(raw)
+    if order is not None:
+        user, item, times = user[order], item[order], times[order]
+    log = InteractionLog.from_columns(
+        user,
+        item,
+        times,
+        n_users=len(users.values),
+        n_items=len(item_ids),
+        user_ids=users.values,
+        item_ids=item_ids,
+        name=name,
+        notes=raw.notes,
+    )
+    if raw.timestamp is None:
+        log = replace(log, timestamp=log.position)
+    return replace(log, notes=(*log.notes, *_remarks(log)))
+
+
+def _remarks(log: InteractionLog) -> Iterator[str]:
+    if is_positional(log):
+        yield "no times, only order: timestamps are positions within each user"
+    if twins := exact_duplicates(log):
+        yield f"{twins:,} rows repeat another row exactly (user, item and time); all are kept"
+
+
+def exact_duplicates(log: InteractionLog) -> int:
+    """How many rows repeat another row's user, item and timestamp."""
+    if len(log) < 2:
+        return 0
+    tied = (log.user[1:] == log.user[:-1]) & (log.timestamp[1:] == log.timestamp[:-1])
+    group = np.concatenate([[0], np.cumsum(~tied)])
+    key = np.sort(group * (log.n_items + 1) + log.item)
+    return int(np.count_nonzero(key[1:] == key[:-1]))
+
+
+def _name(file: Path) -> str:
+    stem = file.name.removesuffix(".gz")
+    if stem in LAYOUTS and file.parent.name:
+        return file.parent.name
+    return stem.rsplit(".", 1)[0] or stem

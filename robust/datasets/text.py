@@ -1,0 +1,100 @@
+"""Text tables: CSV, TSV, MovieLens, RecBole, and the space-separated forms; what they have in common."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from robust.datasets.columns import is_known
+from robust.errors import InputError
+
+DELIMITERS = ("\t", ",", ";", "|", " ")
+BOM = b"\xef\xbb\xbf"
+UNIT = "\x1f"  # stands in for MovieLens' `::`, which parsers of one-byte delimiters cannot read
+_TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
+_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a text table is laid out.
+
+    Attributes:
+        delimiter: one character.
+        header: the names of the columns, or None where the first line is data already.
+        width: the number of columns.
+        start: the byte at which the first row begins.
+        quoted: whether fields may stand in double quotes.
+    """
+
+    delimiter: str
+    header: tuple[str, ...] | None
+    width: int
+    start: int
+    quoted: bool
+
+
+def check_text(data: bytes, path: Path) -> None:
+    """Refuse what is not UTF-8 text, with the line.
+
+    Raises:
+        InputError: binary content, or another encoding.
+    """
+    if b"\0" in data:
+        utf16 = " It looks like UTF-16: save it as UTF-8." if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
+        raise InputError(f"{path} holds binary data, not text.{utf16} Expected CSV, TSV, Parquet, or MovieLens' forms.")
+    if data.isascii():
+        return
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8 text "
+            "(iconv -f latin1 -t utf-8); if it is not text at all, it is not a log that can be read."
+        ) from error
+
+
+def sniff(data: bytes, columns: Mapping[str, str] | None) -> Layout:
+    """Find delimiter and header from the first line that is not blank.
+
+    A first line is a header if one of its fields is a known column name, or has a type as RecBole writes it, or if no
+    field is a number (numbers are never names). SASRec's space-separated text never has one otherwise.
+    """
+    blank = len(data) - len(data.lstrip(b"\r\n\t "))
+    start = data.rfind(b"\n", 0, blank) + 1
+    newline = data.find(b"\n", blank)
+    stop = len(data) if newline < 0 else newline + 1
+    line = data[start:stop].decode("utf-8").strip("\r\n")
+    if UNIT in line or ("::" in line and "\t" not in line and "," not in line):
+        # the caller replaces `::` throughout, which moves the rows forward by what the first line loses
+        delimiter, stop, line = UNIT, stop - line.count("::"), line.replace("::", UNIT)
+    else:
+        delimiter = next((mark for mark in DELIMITERS if mark in line.strip()), ",")
+    fields = line.split() if delimiter == " " else next(csv.reader([line], delimiter=delimiter))
+    fields = [field.strip() for field in fields]
+    typed = [_TYPED.fullmatch(field) for field in fields]
+    if all(typed):
+        names = tuple(match.group(1) for match in typed if match)
+        return Layout(delimiter, names, len(fields), stop, quoted=False)
+    numbers = any(_NUMBER.fullmatch(field) for field in fields)
+    if any(is_known(field, columns) for field in fields) or not (numbers or delimiter == " "):
+        return Layout(delimiter, tuple(fields), len(fields), stop, quoted=delimiter not in (UNIT, " "))
+    return Layout(delimiter, None, len(fields), start, quoted=delimiter in (",", ";"))
+
+
+def records(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+    """(line number, fields) of each row that is not blank, header left out: the slow way, to find a fault's line."""
+    before = data.count(b"\n", 0, layout.start)
+    lines = data[layout.start :].decode("utf-8").splitlines(keepends=True)
+    reader = csv.reader(
+        lines, delimiter=layout.delimiter, quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
+    )
+    first = before + 1
+    for fields in reader:
+        if fields:
+            yield first, fields
+        first = before + reader.line_num + 1
