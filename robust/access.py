@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robust.errors import BudgetExceeded, NotApplicable, NotKnown
+from robust.errors import BudgetExceeded, NotApplicable, NotKnown, RobustError
 from robust.log import Int32, Int64, InteractionLog, SequenceBatch
 from robust.recommenders.protocols import Capability, Float32, Recommender, capabilities
 from robust.threat import Knowledge
@@ -37,6 +37,10 @@ class QueryCounter:
         if self.limit is not None and self.spent + count > self.limit:
             raise BudgetExceeded(self.attack, "queries", self.limit, self.spent + count)
         self.spent += count
+
+    def left_for(self, sequences: int) -> int | None:
+        """What is left for each of so many sequences; None without a limit."""
+        return None if self.limit is None else (self.limit - self.spent) // max(sequences, 1)
 
 
 class ModelView:
@@ -126,6 +130,10 @@ class AccessView:
     def _refuse(self, what: str, remedy: str) -> NotKnown:
         return NotKnown(f"'{self.attack}' asked for {what}, which its knowledge does not grant. {remedy}")
 
+    def queries_left(self, sequences: int) -> int | None:
+        """How many queries each of so many sequences may still cost; None = any number."""
+        return self.counter.left_for(sequences)
+
     @property
     def popularity(self) -> Int64:
         """int64 [n_items + 1], train rows per item; needs `log: popularity` or more."""
@@ -162,6 +170,8 @@ class AccessView:
         """int32 [B], the true next item of each sequence, or None where the attacker does not know it."""
         if not self.knowledge.next_item or self._next_items is None:
             return None
+        if len(sequences) and sequences.users.min() < 0:
+            raise RobustError(f"'{self.attack}' asked for the next items of sequences that name no user.")
         return self._next_items[sequences.users]
 
     @property
@@ -170,7 +180,7 @@ class AccessView:
         return self._suspicion is not None
 
     def suspicion(self, log: InteractionLog) -> Any:
-        """float [n_users], the sanitiser's suspicion on this log; only for an attack planned on the protected victim."""
+        """float [n_users], the sanitiser's suspicion on this log; only for attacks planned on the protected victim."""
         if self._suspicion is None:
             raise self._refuse("the defence", "Plan on the protected victim: `plan: [protected]`.")
         return self._suspicion(log)
@@ -183,30 +193,28 @@ class AccessView:
 
 
 def bootstrap_times(log: InteractionLog, rng: np.random.Generator, shape: tuple[int, int]) -> Int64:
-    """Start of a random genuine user, then bootstrapped gaps (at least 1), clipped to the log's own span.
+    """int64 [profiles, length], strictly increasing: the start of a random genuine user, then bootstrapped real gaps.
 
-    Profiles that would run past the last genuine event are compressed into what remains, so that poison never lands
-    beyond the end of the train rows.
+    Poison must never land beyond the last train row, where an evaluation may have its test rows. So a profile that
+    would run past it starts earlier; one that is longer than the whole log has its gaps shortened in proportion, down
+    to one unit each; and only if the log's span has fewer units than the profile has events (positions in place of
+    times, say) does it begin before the first train row.
     """
     profiles, length = shape
-    if profiles == 0 or len(log) == 0:
-        return np.zeros(shape, np.int64)
-    active = np.flatnonzero(log.lengths > 0)
-    starts = log.timestamp[log.offsets[active]]
-    same_user = log.user[1:] == log.user[:-1]
-    gaps = np.maximum((log.timestamp[1:] - log.timestamp[:-1])[same_user], 1)
+    if profiles == 0 or length == 0 or len(log) == 0:
+        return np.broadcast_to(np.arange(length, dtype=np.int64), shape).copy()
+    first, last = int(log.timestamp.min()), int(log.timestamp.max())
+    starts = log.timestamp[log.offsets[:-1][log.lengths > 0]]
+    gaps = np.diff(log.timestamp)[log.user[1:] == log.user[:-1]]
     if len(gaps) == 0:
         gaps = np.ones(1, np.int64)
-    first, last = int(log.timestamp.min()), int(log.timestamp.max())
     start = starts[rng.integers(len(starts), size=profiles)][:, None]
-    steps = gaps[rng.integers(len(gaps), size=(profiles, length))]
-    steps[:, 0] = 0
-    offsets = np.cumsum(steps, axis=1)
-    room = np.maximum(last - start, 0)
-    scale = np.minimum(1.0, room / np.maximum(offsets[:, -1:], 1))
-    # compressing may tie; adding the position keeps times strictly increasing, at most `length` past the room
-    times = start + np.floor(offsets * scale).astype(np.int64)
-    times = np.maximum.accumulate(times - np.arange(length), axis=1) + np.arange(length)
-    overshoot = np.maximum(times[:, -1:] - last, 0)
-    shifted: Int64 = np.maximum(times - overshoot, first - length).astype(np.int64)
-    return np.maximum.accumulate(shifted - np.arange(length), axis=1) + np.arange(length)
+    # one unit per step keeps times strictly increasing; what a gap has beyond it is `extra`, which may shrink. In
+    # float64, since a sum of nanoseconds may pass int64; rounding moves no event past the room, which caps it.
+    extra = np.maximum(gaps[rng.integers(len(gaps), size=shape)] - 1, 0).astype(np.float64)
+    extra[:, 0] = 0
+    extra = np.cumsum(extra, axis=1)
+    room = max(last - first - (length - 1), 0)
+    extra *= np.minimum(1.0, room / np.maximum(extra[:, -1:], 1.0))
+    steps = np.minimum(np.floor(extra), room).astype(np.int64) + np.arange(length)
+    return np.asarray(np.minimum(start, last - steps[:, -1:]) + steps, dtype=np.int64)

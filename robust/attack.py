@@ -42,8 +42,8 @@ class Attack(Frozen):
     goals: ClassVar[frozenset[str]] = frozenset({"promote", "demote", "degrade"})
     control: ClassVar[str | None] = None
 
-    def control_attack(self) -> tuple[str, dict[str, Any]] | None:
-        """Name and parameters of the control, at equal queries where that is a parameter of it."""
+    def control_attack(self, budget: Budget) -> tuple[str, dict[str, Any]] | None:
+        """Name and parameters of the control at this budget, at equal queries where it asks any."""
         return None if self.control is None else (self.control, {})
 
     def _check_goal(self, goal: AnyGoal) -> None:
@@ -65,7 +65,7 @@ class PoisoningAttack(Attack):
 
     @abstractmethod
     def poison(self, access: AccessView, goal: AnyGoal, budget: Budget, rng: np.random.Generator) -> LogEdit:
-        """The edit. `budget.users` profiles of at most `budget.profile_length` items; genuine rows at most `budget.rows`."""
+        """The edit: at most `budget.users` profiles of `budget.profile_length` items and `budget.rows` genuine rows."""
 
     def variants(self) -> list[Self]:
         """Forms of this attack among which an attacker who knows a sanitiser searches; the first is this one."""

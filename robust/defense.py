@@ -165,17 +165,16 @@ class GuardedRecommender:
         kept[emptied, -1] = True
         return kept
 
-    def _cleaned(self, sequences: SequenceBatch) -> SequenceBatch:
-        items = np.where(self.kept(sequences), sequences.items, 0).astype(np.int32)
-        return SequenceBatch(close_gaps(items), sequences.users)
+    def _clean(self, sequences: SequenceBatch) -> SequenceBatch:
+        return _close(sequences, self.kept(sequences))
 
     def recommend(self, sequences: SequenceBatch, k: int) -> Int32:
         """Lists for the guarded sequences."""
-        return self.recommender.recommend(self._cleaned(sequences), k)
+        return self.recommender.recommend(self._clean(sequences), k)
 
     def score(self, sequences: SequenceBatch) -> Float32:
         """Scores for the guarded sequences."""
-        return cast(Scorer, self.recommender).score(self._cleaned(sequences))
+        return cast(Scorer, self.recommender).score(self._clean(sequences))
 
     @property
     def item_embeddings(self) -> torch.Tensor:
@@ -192,20 +191,31 @@ class GuardedRecommender:
         import torch
 
         model = cast(Differentiable, self.recommender)
-        kept = torch.from_numpy(self.kept(sequences))
+        survives = self.kept(sequences)
+        kept = torch.from_numpy(survives).to(embeddings.device)
         order = torch.argsort(kept.to(torch.int8), dim=1, stable=True)
         mask = kept.unsqueeze(-1).to(embeddings.dtype)
         moved = torch.gather(embeddings * mask, 1, order.unsqueeze(-1).expand_as(embeddings))
-        scores = model.score_embeddings(moved, self._cleaned(sequences))
-        if (
-            torch.is_grad_enabled()
-            and embeddings.requires_grad
-            and not bool(kept[torch.from_numpy(sequences.items != 0)].all())
-        ):
-            through = model.score_embeddings(embeddings * (1 - mask) + (embeddings * mask).detach(), sequences)
-            difference = through[:, 1:] - through[:, 1:].detach()
-            scores = torch.cat([scores[:, :1], scores[:, 1:] + difference], dim=1)
+        scores = model.score_embeddings(moved, _close(sequences, survives))
+        dropped = (~survives & (sequences.items != 0)).any(axis=1)
+        if torch.is_grad_enabled() and embeddings.requires_grad and dropped.any():
+            rows = torch.from_numpy(np.flatnonzero(dropped)).to(embeddings.device)
+            open_ = embeddings[rows] * (1 - mask[rows]) + (embeddings[rows] * mask[rows]).detach()
+            through = model.score_embeddings(open_, sequences[rows.cpu().numpy()])[:, 1:]
+            # 0 in value, the unguarded gradient in slope; column 0 is −∞, and −∞ − (−∞) would be NaN
+            scores = scores.clone()
+            scores[rows, 1:] = scores[rows, 1:] + (through - through.detach())
         return scores
+
+
+def _close(sequences: SequenceBatch, kept: NDArray[np.bool_]) -> SequenceBatch:
+    """The kept positions of each row, moved to the right in order, with their times."""
+    order = np.argsort(kept, axis=1, kind="stable")
+    items = np.take_along_axis(np.where(kept, sequences.items, 0), order, axis=1)
+    times = sequences.timestamps
+    if times is not None:
+        times = np.take_along_axis(np.where(kept, times, 0), order, axis=1)
+    return SequenceBatch(items, sequences.users, times)
 
 
 class TrainingDefense(Defense):
@@ -215,7 +225,7 @@ class TrainingDefense(Defense):
 
     @abstractmethod
     def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
-        """Fit `recommender` to `log` with this defence: from scratch (share None), or further by `share` of its steps."""
+        """Fit `recommender` to `log`, defended: from scratch (share None), or further by `share` of its steps."""
 
     def protect(self, recommender: Recommender, *, log: InteractionLog | None = None, seed: int) -> Recommender:
         """A recommender whose `fit` (and `resume`) is defended."""

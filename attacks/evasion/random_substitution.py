@@ -1,0 +1,108 @@
+"""Random substitution: the control of `substitution`, and an attack of its own for somebody who sees lists only.
+
+Positions and items are drawn uniformly; of several tries, the one that hurts most, by what ranked lists show, is kept.
+One try asks nothing at all. On ml-1m (SASRec, 2 edits, 100 negatives, clean NDCG@10 .600) one draw leaves .589 and the
+best of 10 .504.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from robust.access import AccessView
+from robust.attack import AnyGoal, EvasionAttack
+from robust.log import Int32, SequenceBatch
+from robust.threat import Budget
+
+Float64 = NDArray[np.float64]
+
+
+class RandomSubstitution(EvasionAttack):
+    """Best of `tries` random draws of `budget.edits` substitutions each.
+
+    Attributes:
+        tries: draws per sequence. k: how long a list is looked at when the goal does not say.
+    """
+
+    name: ClassVar[str] = "random-substitution"
+    source: ClassVar[str] = "control of Yue et al., RecSys 2022 (arXiv 2207.11237)"
+    tags: ClassVar[tuple[str, ...]] = ("control", "atlas@5.6.1:AML.T0043.001", "ML01:2023")
+
+    tries: int = Field(default=1, ge=1)
+    k: int = Field(default=10, ge=1)
+
+    def evade(
+        self,
+        access: AccessView,
+        sequences: SequenceBatch,
+        goal: AnyGoal,
+        budget: Budget,
+        rng: np.random.Generator,
+    ) -> SequenceBatch:
+        """The most harmful draw; `tries` queries a sequence, and one more where harm is measured by the clean list."""
+        tries = self.tries
+        allowed = access.queries_left(len(sequences))
+        if allowed is not None:
+            tries = max(min(tries, allowed - (goal.kind == "degrade")), 1)
+        kept = draw_substitutions(sequences.items, access.n_items, budget.edits or 0, rng)
+        if tries == 1:
+            return sequences.with_items(kept)
+        harm = self._harm(access, sequences, goal)
+        most = harm(kept)
+        for _ in range(tries - 1):
+            drawn = draw_substitutions(sequences.items, access.n_items, budget.edits or 0, rng)
+            hurt = harm(drawn)
+            better = hurt > most
+            kept[better], most[better] = drawn[better], hurt[better]
+        return sequences.with_items(kept)
+
+    def _harm(self, access: AccessView, sequences: SequenceBatch, goal: AnyGoal) -> Any:
+        """A function of items [B, L] that says, per row, how far the goal is reached, by lists alone."""
+        k = self.k if goal.kind == "degrade" else goal.k
+
+        def lists(items: Int32) -> Int32:
+            return access.model.recommend(sequences.with_items(items), k)
+
+        known = access.next_items(sequences) if goal.kind == "degrade" else None
+        if known is not None:
+            return lambda items: -gain_of(lists(items), known[:, None])
+        if goal.kind == "degrade":
+            clean = lists(sequences.items)
+            return lambda items: -overlap(lists(items), clean)
+        targets = np.tile(np.asarray(goal.items, dtype=np.int32), (len(sequences), 1))
+        sign = 1.0 if goal.kind == "promote" else -1.0
+        return lambda items: sign * gain_of(lists(items), targets)
+
+
+def draw_substitutions(items: Int32, n_items: int, edits: int, rng: np.random.Generator) -> Int32:
+    """`items` [B, L] with `edits` random positions (fewer in shorter rows) replaced by other random items."""
+    keys = np.where(items != 0, rng.random(items.shape), 2.0)
+    width = min(edits, items.shape[1])
+    positions = np.argpartition(keys, width - 1, axis=1)[:, :width] if width else np.zeros((len(items), 0), np.int64)
+    standing = np.take_along_axis(items, positions, axis=1)
+    # uniform over the other n_items − 1 items: a shift by 1 … n_items − 1 around the circle of ids
+    shift = rng.integers(1, max(n_items, 2), size=standing.shape)
+    other = (standing - 1 + shift) % n_items + 1
+    drawn = items.copy()
+    np.put_along_axis(drawn, positions, np.where(standing != 0, other, 0).astype(np.int32), axis=1)
+    return drawn
+
+
+def _discounts(lists: Int32) -> Float64:
+    return np.where(lists != 0, 1 / np.log2(np.arange(2, lists.shape[1] + 2)), 0.0)
+
+
+def gain_of(lists: Int32, wanted: Int32) -> Float64:
+    """[B], mean discounted gain 1/log2(1 + rank) of the wanted items [B, m] in the lists [B, k]; 0 where absent."""
+    found = lists[:, :, None] == wanted[:, None, :]
+    return np.asarray((found * _discounts(lists)[:, :, None]).sum(axis=(1, 2)) / wanted.shape[1])
+
+
+def overlap(lists: Int32, clean: Int32) -> Float64:
+    """[B], rank-weighted overlap Σ w(rank) · w(clean rank) over shared items; w = 1/log2(1 + rank), 0 if disjoint."""
+    shared = (lists[:, :, None] == clean[:, None, :]) & (clean != 0)[:, None, :]
+    return np.asarray(np.einsum("bkj,bk,bj->b", shared, _discounts(lists), _discounts(clean)))
