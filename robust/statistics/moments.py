@@ -1,0 +1,112 @@
+"""Means over seeds and users, their two variance components, and the half-width that they give.
+
+The mean of S seeds × n users varies with the seeds drawn and with the users drawn. With A = var(seed means)/S and
+B = var(user means)/n, the half-width at one-sided α is sqrt(t²_{S−1}·A + t²_{n−1}·B): seeds are few, so they get
+their own t quantile. Simulated in docs/statistics.md; Satterthwaite's single t undercovers at 2 and 3 seeds.
+
+Where a user is missing in some seeds (targets are redrawn per seed, and who holds them all has no exposure), the mean
+is the mean over seeds of the mean over the users present, and B is the variance of its linearisation: user u moves the
+mean by Σ_s (y_su − M_s)/(S·n_s) over the seeds s where u is present. With nobody missing this is var(user means)/n.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.errors import InputError, NotApplicable
+
+Float = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Moments of V variables measured on the same users under the same seeds.
+
+    Attributes:
+        mean: [V]. seeds: [V, V], the covariance A of the mean that seeds cause (0 with one seed).
+        users: [V, V], the covariance B of the mean that users cause. n_seeds, n_users: how many of each.
+    """
+
+    mean: Float
+    seeds: Float
+    users: Float
+    n_seeds: int
+    n_users: int
+
+    def project(self, weights: Float) -> tuple[float, float, float]:
+        """Mean, A and B of the linear combination Σ_v weights_v · variable_v."""
+        return (
+            float(weights @ self.mean),
+            max(float(weights @ self.seeds @ weights), 0.0),
+            max(float(weights @ self.users @ weights), 0.0),
+        )
+
+    def half_width(self, seeds: float, users: float, alpha: float) -> float:
+        """sqrt(t²·A + t²·B) at one-sided `alpha`; negative for alpha above .5, where both quantiles are."""
+        sign = 1.0 if alpha <= 0.5 else -1.0
+        tail = min(alpha, 1.0 - alpha)
+        total = quantile(tail, self.n_users - 1) ** 2 * users
+        if self.n_seeds > 1:
+            total += quantile(tail, self.n_seeds - 1) ** 2 * seeds
+        return sign * float(np.sqrt(total))
+
+
+def quantile(alpha: float, degrees: int) -> float:
+    """The upper `alpha` quantile of Student's t."""
+    from scipy.special import stdtrit
+
+    return -float(stdtrit(degrees, alpha))
+
+
+def moments(variables: Float) -> Moments:
+    """Moments of float [V, S, n]; NaN marks a user missing under a seed, in all V variables alike.
+
+    Raises:
+        InputError: a wrong shape, or an alien NaN.
+        NotApplicable: under some seed nobody is left to measure.
+    """
+    if variables.ndim != 3 or 0 in variables.shape[:2]:
+        raise InputError(f"Measurements have shape [S seeds, n users]; got {variables.shape[1:]}.")
+    missing = np.isnan(variables)
+    if missing.any():
+        if (missing != missing[:1]).any():
+            raise InputError("A user missing in one arm must be missing in the other.")
+        variables = variables[:, :, ~missing[0].all(axis=0)]
+    _, n_seeds, n_users = variables.shape
+    present = ~np.isnan(variables[0])  # [S, n]
+    counts = present.sum(axis=1)
+    if n_users < 2 or counts.min() < 1:
+        raise NotApplicable(
+            f"there is nobody to measure under seed {int(counts.argmin())}: every user holds all the targets"
+            if n_users
+            else "there is nobody to measure: no evaluated user is left"
+        )
+    filled = np.where(present, variables, 0.0)
+    seed_means = filled.sum(axis=2) / counts  # [V, S]
+    centred = np.where(present, filled - seed_means[:, :, None], 0.0)
+    influence = np.einsum("vsn,s->vn", centred, 1.0 / (n_seeds * counts))
+    mean = seed_means.mean(axis=1)
+    around = seed_means - mean[:, None]
+    seeds = around @ around.T / (n_seeds * (n_seeds - 1)) if n_seeds > 1 else np.zeros((len(mean), len(mean)))
+    users = influence @ influence.T * (n_users / (n_users - 1))
+    return Moments(mean, seeds, users, n_seeds, n_users)
+
+
+def with_pseudo_users(variables: Float, values: tuple[float, ...]) -> Float:
+    """Float [V, S, n + 2]: two more users that have these values, one per variable, under every seed."""
+    extra = np.broadcast_to(np.asarray(values, dtype=np.float64)[:, None, None], (*variables.shape[:2], 2))
+    return np.concatenate([variables, extra], axis=2)
+
+
+def as_matrix(values: Any, what: str) -> Float:
+    """Float64 [S, n] out of [S, n] or [n] (one seed)."""
+    array = np.asarray(values, dtype=np.float64)
+    if array.ndim == 1:
+        array = array[None, :]
+    if array.ndim != 2 or array.shape[0] == 0:
+        raise InputError(f"{what}: expected numbers of shape [S seeds, n users], got {array.shape}.")
+    return array
