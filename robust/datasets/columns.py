@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -24,8 +25,9 @@ def normal(name: str) -> str:
 
 
 def is_known(name: str, columns: Mapping[str, str] | None) -> bool:
-    """Whether a field of a file's first line can only be a column's name."""
-    return name in (columns or {}).values() or any(normal(name) in aliases for aliases in ALIASES.values())
+    """Whether a field of a file's first line can only be a column's name; a number is a position, or data."""
+    mapped = name in (columns or {}).values() and not name.isdigit()
+    return mapped or any(normal(name) in aliases for aliases in ALIASES.values())
 
 
 def choose(names: Sequence[str] | None, width: int, columns: Mapping[str, str] | None, path: Path) -> dict[str, int]:
@@ -50,7 +52,7 @@ def choose(names: Sequence[str] | None, width: int, columns: Mapping[str, str] |
         given = (columns or {}).get(role)
         if given is not None:
             if given not in header:
-                raise UnknownName(f"column of {path}", given, header)
+                raise UnknownName(f"column (in {path})", given, header)
             name, among = given, header
         else:
             present = {normal(name): name for name in usual}
@@ -63,10 +65,11 @@ def choose(names: Sequence[str] | None, width: int, columns: Mapping[str, str] |
         chosen[role] = among.index(name)
     missing = [role for role in ROLES[:2] if role not in chosen]
     if missing:
-        have = f"Its columns: {', '.join(header)}" if names is not None else f"It has no header and {width} columns"
+        listed = textwrap.shorten(", ".join(header), 200, placeholder=" …")
+        have = f"Its columns: {listed}" if names is not None else f"It has no header, and rows of {width} fields"
         raise InputError(
             f"{path} has no column for {' and '.join(missing)}. {have}. "
-            "Say which is which: --columns user=NAME,item=NAME,timestamp=NAME (or numbers, without a header)."
+            "Say which is which: --columns user=NAME,item=NAME,timestamp=NAME (without a header, by place: 1, 2, …)."
         )
     if len(set(chosen.values())) < len(chosen):
         raise InputError(f"{path}: user, item and timestamp must be different columns; got {columns}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Mapping
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,8 @@ from robust.datasets.columns import choose
 from robust.datasets.raw import RawLog
 from robust.datasets.text import UNIT, Layout, records
 from robust.errors import InputError
+
+OPEN_QUOTE = "a double quote opens a field and never closes it"
 
 
 def read_delimited(path: Path, data: bytes, layout: Layout, columns: Mapping[str, str] | None) -> RawLog:
@@ -43,6 +46,8 @@ def read_delimited(path: Path, data: bytes, layout: Layout, columns: Mapping[str
         )
     except pa.ArrowInvalid as error:
         raise _fault(path, data, layout) from error
+    if layout.quoted and data.count(b'"') % 2 and not _closes(data, layout):
+        raise InputError(f"{path}: {OPEN_QUOTE}.")
     picked = {role: table[names[place]] for role, place in chosen.items()}
 
     def where(row: int) -> str:
@@ -61,5 +66,14 @@ def _fault(path: Path, data: bytes, layout: Layout) -> InputError:
                     f"{path}, line {line}: {len(fields)} fields, but {source} has {layout.width} (separated by {mark})."
                 )
     except csv.Error:
-        pass  # a field beyond the reader's limit, as an unclosed quote makes: the message below says so
-    return InputError(f"{path} cannot be split into rows of {layout.width} fields: a quote that never closes?")
+        return InputError(f"{path}: {OPEN_QUOTE}, or a field is longer than {csv.field_size_limit():,} characters.")
+    return InputError(f"{path} cannot be split into rows of {layout.width} fields.")
+
+
+def _closes(data: bytes, layout: Layout) -> bool:
+    """Whether all quotes close; pyarrow takes the rest of a file for one field where one does not, in silence."""
+    try:
+        deque(records(data, layout), maxlen=0)
+    except csv.Error:
+        return False
+    return True

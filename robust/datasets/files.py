@@ -30,10 +30,12 @@ def locate(path: Path) -> Path:
             return _inside(path)
         if path.exists():
             return path
-    except PermissionError as error:
-        raise InputError(f"{path} cannot be reached: permission denied. Check the rights of its folders.") from error
-    siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, siblings, n=1)
+        siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be reached: {error.strerror}. Check its name and its folders' rights."
+        ) from error
+    near = difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.75)
     meant = f" Did you mean '{near[0]}'?" if near else ""
     raise InputError(f"{path}: no such file or folder.{meant}")
 
@@ -62,10 +64,8 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         data = path.read_bytes()
-    except PermissionError as error:
-        raise InputError(f"{path} cannot be read: permission denied. Give yourself the right to read it.") from error
     except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}.") from error
+        raise InputError(f"{path} cannot be read: {error.strerror}. Expected a file that you may read.") from error
     if data.startswith(b"\x1f\x8b"):
         try:
             data = gzip.decompress(data)
@@ -75,5 +75,7 @@ def read_bytes(path: Path) -> bytes:
         if data.startswith(magic):
             raise InputError(f"{path} is packed ({kind}). Unpack it first; only gzip is read as it is.")
     if not data.strip():
-        raise InputError(f"{path} is empty. Expected a log: a row per interaction of a user with an item.")
+        raise InputError(
+            f"{path} is empty. Expected a row per interaction of a user with an item, or an id a line in a vocabulary."
+        )
     return data

@@ -80,6 +80,8 @@ def _sorted(
         if pc.any(fractions).as_py() or not pc.all(pc.is_finite(distinct)).as_py():
             raise InputError(f"{raw.path}: the {role} column holds fractions, so it cannot hold ids. Is it the rating?")
         distinct = pc.cast(distinct, pa.int64(), safe=False)
+    elif pa.types.is_uint64(distinct.type) and pc.max(distinct).as_py() >= 2**63:
+        distinct = pc.cast(distinct, pa.string())
     elif not pa.types.is_integer(distinct.type):
         text = pc.utf8_trim_whitespace(pc.cast(distinct, pa.string()))
         refuse(pc.is_in(text, pa.array(MISSING)))
@@ -97,8 +99,7 @@ def _sorted(
                 f"{raw.path}, {raw.where(row)}: {role} ids are never negative ({given} is the lowest). Drop such rows "
                 "if they mark missing values; if they are hashes, put a letter before every id."
             )
-        array = distinct.to_numpy(zero_copy_only=False)
-        array = array.astype(np.int64 if int(array.max()) <= np.iinfo(np.int64).max else np.str_)
+        array = distinct.to_numpy(zero_copy_only=False).astype(np.int64)
     else:
         array = np.array(distinct.to_pylist(), dtype=np.str_)
     values, inverse = np.unique(array, return_inverse=True)

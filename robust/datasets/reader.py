@@ -60,7 +60,7 @@ def _read(file: Path, columns: Mapping[str, str] | None) -> RawLog:
         return read_parquet(file, data, columns)
     check_text(data, file)
     data = data.removeprefix(BOM)
-    layout = sniff(data, columns)
+    layout = sniff(data, columns, file)
     if layout.delimiter == " ":
         return read_whitespace(file, data, layout, columns)
     return read_delimited(

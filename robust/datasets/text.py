@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from robust.errors import InputError
 DELIMITERS = ("\t", ",", ";", "|", " ")
 BOM = b"\xef\xbb\xbf"
 UNIT = "\x1f"  # stands in for MovieLens' `::`, which parsers of one-byte delimiters cannot read
+_CONTROL = re.compile(rb"[\x01-\x08\x0b\x0c\x0e-\x1e\x7f]")
+_LINE_END = re.compile(rb"\r\n|\n|\r")
 _TYPED = re.compile(r"(.+):(token|float|token_seq|float_seq)")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 
@@ -43,7 +46,7 @@ def check_text(data: bytes, path: Path) -> None:
     Raises:
         InputError: binary content, or another encoding.
     """
-    if b"\0" in data:
+    if b"\0" in data or _CONTROL.search(data, 0, 1 << 16):
         utf16 = " It looks like UTF-16: save it as UTF-8." if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
         raise InputError(f"{path} holds binary data, not text.{utf16} Expected CSV, TSV, Parquet, or MovieLens' forms.")
     if data.isascii():
@@ -58,23 +61,29 @@ def check_text(data: bytes, path: Path) -> None:
         ) from error
 
 
-def sniff(data: bytes, columns: Mapping[str, str] | None) -> Layout:
+def sniff(data: bytes, columns: Mapping[str, str] | None, path: Path) -> Layout:
     """Find delimiter and header from the first line that is not blank.
 
     A first line is a header if one of its fields is a known column name, or has a type as RecBole writes it, or if no
     field is a number (numbers are never names). SASRec's space-separated text never has one otherwise.
+
+    Raises:
+        InputError: a first line that is too long, or whose quotes are not in order.
     """
     blank = len(data) - len(data.lstrip(b"\r\n\t "))
     start = data.rfind(b"\n", 0, blank) + 1
-    newline = data.find(b"\n", blank)
-    stop = len(data) if newline < 0 else newline + 1
+    end = _LINE_END.search(data, blank)
+    stop = end.end() if end else len(data)
     line = data[start:stop].decode("utf-8").strip("\r\n")
     if UNIT in line or ("::" in line and "\t" not in line and "," not in line):
         # the caller replaces `::` throughout, which moves the rows forward by what the first line loses
         delimiter, stop, line = UNIT, stop - line.count("::"), line.replace("::", UNIT)
     else:
         delimiter = next((mark for mark in DELIMITERS if mark in line.strip()), ",")
-    fields = line.split() if delimiter == " " else next(csv.reader([line], delimiter=delimiter))
+    try:
+        fields = line.split() if delimiter == " " else next(csv.reader([line], delimiter=delimiter))
+    except csv.Error as error:
+        raise InputError(f"{path}: the first line cannot be split into columns. Is it a table?") from error
     fields = [field.strip() for field in fields]
     typed = [_TYPED.fullmatch(field) for field in fields]
     if all(typed):
@@ -87,11 +96,17 @@ def sniff(data: bytes, columns: Mapping[str, str] | None) -> Layout:
 
 
 def records(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
-    """(line number, fields) of each row that is not blank, header left out: the slow way, to find a fault's line."""
-    before = data.count(b"\n", 0, layout.start)
-    lines = data[layout.start :].decode("utf-8").splitlines(keepends=True)
+    """(line number, fields) of each row that is not blank, header left out: the slow way, to find a fault's line.
+
+    Raises:
+        csv.Error: quotes that are not in order, among them one that never closes.
+    """
+    before = len(data[: layout.start].splitlines())
     reader = csv.reader(
-        lines, delimiter=layout.delimiter, quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE
+        io.StringIO(data[layout.start :].decode("utf-8"), newline=""),
+        delimiter=layout.delimiter,
+        quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
+        strict=layout.quoted,
     )
     first = before + 1
     for fields in reader:

@@ -27,13 +27,13 @@ def read_whitespace(path: Path, data: bytes, layout: Layout, columns: Mapping[st
     body = data[layout.start :]
     tokens = pa.array(body.split(), pa.binary()).cast(pa.string())
     widths = np.array([len(line.split()) for line in body.splitlines()], dtype=np.int64)
-    lines = np.flatnonzero(widths) + data.count(b"\n", 0, layout.start) + 1
+    lines = np.flatnonzero(widths) + len(data[: layout.start].splitlines()) + 1
     widths = widths[widths > 0]
     if not len(widths):
         raise InputError(f"{path} has a header ({', '.join(layout.header or ())}) but no rows.")
     starts = np.cumsum(widths) - widths
     users = tokens.take(pa.array(starts))
-    if layout.header is None and (widths != 2).any() and users.value_counts().__len__() == len(users):
+    if layout.header is None and (widths != 2).any() and len(users.unique()) == len(users):
         return _line_per_user(path, tokens, users, widths, lines)
     odd = np.flatnonzero(widths != layout.width)
     if len(odd):
