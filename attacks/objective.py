@@ -37,15 +37,11 @@ class Objective:
 
     def __call__(self, scores: Tensor) -> Tensor:
         """[B] from scores [B, n_items + 1]; column 0 (padding, −inf) is never read."""
-        ranked = scores[:, 1:]
-        known = self.labels > 0
-        picked = ranked.gather(1, (self.labels - 1).clamp_min(0))
+        ranked, labels = scores[:, 1:], self.labels.to(scores.device)
+        known = labels > 0
+        picked = ranked.gather(1, (labels - 1).clamp_min(0))
         losses = (ranked.logsumexp(dim=1, keepdim=True) - picked) * known
         return self.sign * losses.sum(dim=1) / known.sum(dim=1).clamp_min(1)
-
-    def rows(self, start: int, stop: int) -> Objective:
-        """The objective of rows start … stop − 1."""
-        return Objective(self.labels[start:stop], self.sign)
 
     def take(self, rows: Tensor) -> Objective:
         """The objective of these rows, in this order, repeats allowed."""

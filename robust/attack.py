@@ -116,8 +116,10 @@ def check_edit(attack: str, edit: LogEdit, budget: Budget, n_items: int) -> None
 
     Raises:
         BudgetExceeded: too many fake users, too long a profile, too many genuine rows.
-        RobustError: items outside the catalogue, a gap inside a profile, times that do not increase.
+        RobustError: arrays that do not fit together, items outside the catalogue, a gap inside a profile, times that
+            do not increase.
     """
+    _check_shapes(attack, edit)
     if edit.fake_users > (budget.users or 0):
         raise BudgetExceeded(attack, "fake users", budget.users or 0, edit.fake_users)
     filled = edit.add != 0
@@ -133,6 +135,25 @@ def check_edit(attack: str, edit: LogEdit, budget: Budget, n_items: int) -> None
         raise RobustError(f"Attack '{attack}' left a gap (0) inside a fake profile.")
     if edit.times is not None and np.any((np.diff(edit.times, axis=1) <= 0) & filled[:, 1:]):
         raise RobustError(f"Attack '{attack}' gave a fake profile times that do not strictly increase.")
+
+
+def _check_shapes(attack: str, edit: LogEdit) -> None:
+    if edit.add.ndim != 2:
+        raise RobustError(
+            f"Attack '{attack}' gave fake profiles of shape {edit.add.shape}, expected [fake users, profile length]."
+        )
+    if edit.times is not None and edit.times.shape != edit.add.shape:
+        raise RobustError(f"Attack '{attack}' gave times of shape {edit.times.shape} for profiles {edit.add.shape}.")
+    together = (
+        ("replace_rows", "replace_items"),
+        ("move_rows", "move_times"),
+        ("insert_users", "insert_items"),
+        ("insert_users", "insert_times"),
+    )
+    for first, second in together:
+        lengths = len(getattr(edit, first)), len(getattr(edit, second))
+        if lengths[0] != lengths[1]:
+            raise RobustError(f"Attack '{attack}' gave {lengths[0]} {first} but {lengths[1]} {second}.")
 
 
 @dataclass(frozen=True)
@@ -188,6 +209,8 @@ def check_sequences(attack: str, clean: SequenceBatch, edited: SequenceBatch, ed
     """
     if len(edited) != len(clean):
         raise RobustError(f"Attack '{attack}' returned {len(edited)} sequences for {len(clean)}.")
+    if not np.array_equal(edited.users, clean.users):
+        raise RobustError(f"Attack '{attack}' returned its sequences in another order.")
     if edited.items.size and (edited.items.min() < 0 or edited.items.max() > n_items):
         raise RobustError(f"Attack '{attack}' used an item outside the catalogue 1…{n_items}.")
     if np.any((edited.items[:, :-1] != 0) & (edited.items[:, 1:] == 0)):
@@ -287,7 +310,7 @@ class EmbeddingAttack(Attack):
             epsilon *= neighbour_distance(access.model.item_embeddings)
         absolute = budget.model_copy(update={"epsilon": epsilon, "unit": "absolute"})
         if epsilon == 0 or len(sequences) == 0:
-            deltas = torch.zeros_like(access.model.embed(sequences))
+            deltas = torch.zeros((*sequences.items.shape, access.model.item_embeddings.shape[1]))
         else:
             deltas = self.perturb(access, sequences, goal, absolute, rng).detach()
         check_deltas(self.name, deltas, sequences, absolute)

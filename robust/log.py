@@ -29,7 +29,7 @@ def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
     return array
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SequenceBatch:
     """Sequences of item ids, left-padded with 0 so that the newest item stands last.
 
@@ -66,8 +66,7 @@ class SequenceBatch:
     @cached_property
     def lengths(self) -> Int64:
         """[B], the number of items (non-zero entries) in each row."""
-        counts: Int64 = np.count_nonzero(self.items, axis=1).astype(np.int64)
-        return counts
+        return _frozen(np.count_nonzero(self.items, axis=1), np.int64)
 
     def __getitem__(self, rows: slice | NDArray[Any]) -> SequenceBatch:
         times = None if self.timestamps is None else self.timestamps[rows]
@@ -102,7 +101,7 @@ class SequenceBatch:
         return cls(items)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class InteractionLog:
     """An immutable log of (user, item, timestamp), sorted by (user, timestamp, arrival).
 
@@ -173,22 +172,22 @@ class InteractionLog:
     @cached_property
     def offsets(self) -> Int64:
         """int64 [n_users + 1]: the rows of user u are offsets[u] … offsets[u + 1] − 1."""
-        return np.searchsorted(self.user, np.arange(self.n_users + 1)).astype(np.int64)
+        return _frozen(np.searchsorted(self.user, np.arange(self.n_users + 1)), np.int64)
 
     @cached_property
     def lengths(self) -> Int64:
         """int64 [n_users], rows per user."""
-        return np.diff(self.offsets)
+        return _frozen(np.diff(self.offsets), np.int64)
 
     @cached_property
     def popularity(self) -> Int64:
         """int64 [n_items + 1], rows per item; entry 0 (padding) is 0."""
-        return np.bincount(self.item, minlength=self.n_items + 1).astype(np.int64)
+        return _frozen(np.bincount(self.item, minlength=self.n_items + 1), np.int64)
 
     @cached_property
     def position(self) -> Int64:
         """int64 [n], each row's place within its user, from 0."""
-        return np.arange(len(self), dtype=np.int64) - self.offsets[self.user]
+        return _frozen(np.arange(len(self)) - self.offsets[self.user], np.int64)
 
     def rows(self, keep: Bool | NDArray[np.integer[Any]]) -> InteractionLog:
         """The log with only these rows (a mask, or increasing indices); vocabularies stay as they are."""
@@ -214,7 +213,7 @@ class InteractionLog:
 Scope = Literal["train", "history"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LogEdit:
     """What a poisoning attack does to a log; the harness applies it, so an attack never touches the log itself.
 
@@ -267,7 +266,7 @@ class LogEdit:
             np.concatenate([timestamp[keep], self.insert_times, times[filled]]),
             n_users=log.n_users + self.fake_users,
             n_items=log.n_items,
-            user_ids=None,
+            user_ids=None if self.fake_users else log.user_ids,  # a fake user has no id, and would stand out by it
             item_ids=log.item_ids,
             name=log.name,
             notes=log.notes,

@@ -18,7 +18,7 @@ BYTE_LIMIT = 1 << 27
 """What one chunk of users may take, roughly, with all that a gradient keeps alive."""
 
 TINY = 1e-12
-"""Below this, a gradient has no direction."""
+"""Keeps a quotient by a size of 0 finite; what stands above it is 0 then."""
 
 
 def chunk_rows(width: int, dimension: int, n_items: int, limit: int = BYTE_LIMIT) -> int:
@@ -53,8 +53,11 @@ def ascent_direction(gradient: Tensor, norm: Norm) -> Tensor:
     """The steepest step of size 1 per position: g/‖g‖₂ for l2, sign(g) for linf; 0 where the gradient is 0."""
     if norm == "linf":
         return gradient.sign()
-    size: Tensor = torch.linalg.vector_norm(gradient, dim=-1, keepdim=True)
-    return torch.where(size > TINY, gradient / size.clamp_min(TINY), torch.zeros_like(gradient))
+    # by the largest entry first: squares of a saturated model's gradient would underflow
+    largest = gradient.abs().amax(dim=-1, keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
+    scaled = gradient / largest
+    size: Tensor = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
+    return scaled / size.clamp_min(TINY)
 
 
 def random_in_ball(like: Tensor, epsilon: float, norm: Norm, generator: torch.Generator) -> Tensor:

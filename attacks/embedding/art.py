@@ -104,7 +104,7 @@ class ART(EmbeddingAttack):
         self, access: AccessView, sequences: SequenceBatch, labels: Int32, goal: AnyGoal, budget: Budget
     ) -> Tensor:
         """Sequences of one length, at most one chunk of them."""
-        embeddings = access.model.embed(sequences).detach()
+        embeddings = access.model.embed(sequences).detach().cpu()
         estimator = classifier(access.model, sequences[:1], embeddings.shape[-1], goal.items)
         attack = self._build(estimator, int(sequences.lengths[0]), len(sequences), goal, budget)
         mask = estimator.model.mask.numpy()

@@ -38,7 +38,7 @@ class EmbeddedClassifier(nn.Module):
         """Logits; class c is item c + 1."""
         kept = embeddings.float() * self.mask
         rows = self.pattern[np.zeros(len(embeddings), dtype=np.int64)]
-        return self.view.score_embeddings(kept, rows)[:, 1:]
+        return self.view.score_embeddings(kept.to(self.view.item_embeddings.device), rows)[:, 1:].cpu()
 
 
 class TargetLoss(nn.CrossEntropyLoss):

@@ -53,11 +53,12 @@ class PGD(EmbeddingAttack):
         rng: np.random.Generator,
     ) -> Tensor:
         """Deltas [B, L, D], computed in chunks of users."""
-        generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-        size = chunk_rows(sequences.width, access.model.item_embeddings.shape[1], access.n_items)
+        table = access.model.item_embeddings
+        generator = torch.Generator(table.device).manual_seed(int(rng.integers(2**63)))
+        size = chunk_rows(sequences.width, table.shape[1], access.n_items)
         return torch.cat(
             [
-                self._perturb_chunk(access, chunk, objective_for(access, chunk, goal), budget, generator)
+                self._perturb_chunk(access, chunk, objective_for(access, chunk, goal), budget, generator).cpu()
                 for chunk in sequences.chunks(size)
             ]
         )
@@ -71,12 +72,14 @@ class PGD(EmbeddingAttack):
         generator: torch.Generator,
     ) -> Tensor:
         epsilon = budget.epsilon or 0.0
-        embeddings, mask = access.model.embed(sequences).detach(), padding_mask(sequences)
+        embeddings = access.model.embed(sequences).detach()
+        mask = padding_mask(sequences).to(embeddings.device)
 
         def harm(moved: Tensor) -> Tensor:
             return objective(access.model.score_embeddings(moved, sequences))
 
-        best, most = torch.zeros_like(embeddings), torch.full((len(sequences),), -torch.inf)
+        best = torch.zeros_like(embeddings)
+        most = torch.full((len(sequences),), -torch.inf, device=embeddings.device)
         for _ in range(self.restarts):
             start = random_in_ball(embeddings, epsilon, budget.norm, generator) if self.random_start else None
             deltas = ascend(

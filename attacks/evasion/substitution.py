@@ -74,7 +74,7 @@ class Substitution(EvasionAttack):
     ) -> SequenceBatch:
         """Substituted sequences; deterministic, so `rng` goes unused."""
         search = self._within(access.queries_left(len(sequences)), budget.edits or 0, goal)
-        catalogue = Catalogue.of(access.model.item_embeddings.detach(), self.tau)
+        catalogue = Catalogue.of(access.model.item_embeddings.detach().cpu(), self.tau)
         size = chunk_rows(sequences.width, catalogue.table.shape[1], access.n_items)
         edited = [
             search._substitute(access, chunk, objective_for(access, chunk, goal), budget.edits or 0, catalogue)
@@ -148,4 +148,4 @@ def _gradient(access: AccessView, sequences: SequenceBatch, objective: Objective
     embeddings = access.model.embed(sequences).detach().requires_grad_(True)
     value = objective(access.model.score_embeddings(embeddings, sequences))
     (gradient,) = torch.autograd.grad(value.sum(), embeddings)
-    return gradient, value.detach()
+    return gradient.cpu(), value.detach().cpu()
