@@ -1,0 +1,143 @@
+"""The axis of changes: linear around the bound, and compressed further out where a few cells lie far away.
+
+One cell that loses 95% would squeeze a bound of 10%, and every cell that it decides, into the first tenth of a linear
+axis. Where that happens the axis is linear in pieces: the part that holds the bound keeps most of the width, what lies
+beyond it shares the rest, and the picture marks where the scale changes.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from robust.report.quantities import Quantity, finite
+from robust.runner.results import BoundResult, CellResult
+
+FAR = 2.5  # the axis is broken where data reach this many times as far as the part around the bound
+SHARE_AROUND = 0.62  # of the width, for the part around the bound, where the axis is broken once
+PAD = 0.05
+MIN_TICK_GAP = 46.0  # user units between two tick labels
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Places on a picture.
+
+    Attributes:
+        knots: (value, x) pairs, ascending in both; linear between neighbours.
+        ticks: (x, label) pairs. breaks: x where the scale changes. zero: x of no change, None if it is not on the axis.
+    """
+
+    knots: tuple[tuple[float, float], ...]
+    ticks: tuple[tuple[float, str], ...]
+    breaks: tuple[float, ...]
+    zero: float | None
+
+    def x(self, value: float) -> float:
+        """Where a value stands, held within the axis."""
+        value = min(max(value, self.knots[0][0]), self.knots[-1][0])
+        for (low, left), (high, right) in pairwise(self.knots):
+            if value <= high:
+                return left + (right - left) * (value - low) / (high - low)
+        return self.knots[-1][1]
+
+    def clips(self, value: float) -> bool:
+        """Whether a value lies off the axis."""
+        return not self.knots[0][0] <= value <= self.knots[-1][0]
+
+
+def axis(cells: Sequence[CellResult], bound: BoundResult, left: float, right: float) -> Axis:
+    """An axis from `left` to `right` that shows every point, the bound and (but for a level) no change at all.
+
+    Interval ends that lie much further out than all points are cut off, as `Axis.clips` tells.
+    """
+    core, ends = _values(cells, bound)
+    span = max(max(core) - min(core), 1e-6)
+    low = min([min(core), *(max(end, min(core) - 0.6 * span) for end in ends)])
+    high = max([max(core), *(min(end, max(core) + 0.6 * span) for end in ends)])
+    if Quantity.of(bound).scale > 1:
+        high = max(min(high, 1.0), max(core))  # no share drops or rises by more than all
+    around = _around(cells, bound)
+    pieces = _pieces(low, high, around) if bound.kind != "level" and bound.limit > 0 else [(low, high, 1.0)]
+    knots = _knots(pieces, left, right)
+    built = Axis(knots, (), tuple(x for _, x in knots[1:-1]), None)
+    zero = built.x(0.0) if not built.clips(0.0) else None
+    return Axis(knots, tuple(_ticks(built, Quantity.of(bound))), built.breaks, zero)
+
+
+def _values(cells: Iterable[CellResult], bound: BoundResult) -> tuple[list[float], list[float]]:
+    """What must be on the axis, and the ends of intervals."""
+    core, ends = [bound.limit], []
+    if bound.kind != "level":
+        core.append(0.0)
+    for cell in cells:
+        metric = cell.metrics.get(cell.bound.metric)
+        if metric is not None:
+            core += finite(metric.change, metric.null)
+            ends += finite(metric.low, metric.high)
+        if cell.control is not None:
+            core += finite(cell.control.change)
+        for point in cell.points:
+            core += finite(point.change, point.null)
+    return core, ends
+
+
+def _around(cells: Iterable[CellResult], bound: BoundResult) -> float:
+    """How far from zero the axis must stay uncompressed: twice the bound, or a typical interval if that is wider."""
+    metrics = [cell.metrics[cell.bound.metric] for cell in cells if cell.bound.metric in cell.metrics]
+    widths = sorted(m.high - m.low for m in metrics if m.low is not None and len(finite(m.low, m.high)) == 2 and m.high)
+    return max(2 * bound.limit, 0.75 * widths[len(widths) // 2] if widths else 0.0)
+
+
+def _pieces(low: float, high: float, around: float) -> list[tuple[float, float, float]]:
+    """(from, to, weight) of each linear piece."""
+    breaks_low, breaks_high = -low > FAR * around, high > FAR * around
+    inner = (-around if breaks_low else low, around if breaks_high else high)
+    pieces = [(inner[0], inner[1], SHARE_AROUND)]
+    if breaks_low:
+        pieces.insert(0, (low, inner[0], 1 - SHARE_AROUND))
+    if breaks_high:
+        pieces.append((inner[1], high, 1 - SHARE_AROUND))
+    return pieces
+
+
+def _knots(pieces: list[tuple[float, float, float]], left: float, right: float) -> tuple[tuple[float, float], ...]:
+    """Pad the outer ends, and lay the pieces out from left to right."""
+    total = sum(weight for *_, weight in pieces)
+    width = (right - left) * (1 - 2 * PAD)
+    first, last = pieces[0], pieces[-1]
+    margin = (right - left) * PAD
+    knots, x = [], left + margin
+    for start, _, weight in pieces:
+        knots.append((start, x))
+        x += width * weight / total
+    knots.append((last[1], x))
+    slope_first = (first[1] - first[0]) / (width * first[2] / total)
+    slope_last = (last[1] - last[0]) / (width * last[2] / total)
+    knots[0] = (first[0] - margin * slope_first, left)
+    knots[-1] = (last[1] + margin * slope_last, right)
+    return tuple(knots)
+
+
+def _ticks(built: Axis, quantity: Quantity) -> Iterable[tuple[float, str]]:
+    """Round values, piece by piece, the part around the bound first so that its labels win the room."""
+    pieces = list(pairwise(built.knots))
+    pieces.sort(key=lambda piece: (piece[1][0] - piece[0][0]) / (piece[1][1] - piece[0][1]))
+    placed: list[float] = []
+    found: list[tuple[float, str]] = []
+    for (low, left), (high, right) in pieces:
+        step = _round_step((high - low) * MIN_TICK_GAP / (right - left) * 1.15)
+        for index in range(math.ceil(low / step), math.floor(high / step) + 1):
+            x = built.x(index * step)
+            if all(abs(x - other) >= MIN_TICK_GAP * 0.9 for other in placed):
+                placed.append(x)
+                found.append((x, quantity.amount(float(f"{index * step:.12g}"))))
+    return sorted(found)
+
+
+def _round_step(least: float) -> float:
+    """The least of 1, 2, 5 times a power of ten that is at least `least`."""
+    power = 10.0 ** math.floor(math.log10(least))
+    return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))

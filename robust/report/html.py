@@ -1,0 +1,180 @@
+"""The HTML report: one file that loads nothing, runs nothing, and can be read, printed and filed.
+
+The template escapes every value; the only markup that enters unescaped is our own SVG (built as elements, not text)
+and our own style sheet, which a content security policy names by its hash: even markup that slipped through could
+neither run nor load anything.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup
+
+from robust.report.clean import clean_table
+from robust.report.quantities import duration, level
+from robust.report.rows import Group, commands, findings, groups
+from robust.report.svg import NARROW, WIDE, legend, pictures, scale_changes
+from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, metric_name, plural, presentable
+from robust.runner.results import CellResult, MetricResult, Results
+
+MAX_BYTES = 5_000_000
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How much a report holds; a review of thousands of cells must fit into one file all the same.
+
+    Attributes:
+        points: every seed's point in the pictures. pictures: pictures at all. others: the table of other metrics.
+        rows: the largest number of cells in a threat's tables; None for all.
+    """
+
+    points: bool = True
+    pictures: bool = True
+    others: bool = True
+    rows: int | None = None
+
+
+DETAILS = (
+    Detail(),
+    Detail(points=False, others=False),
+    Detail(points=False, others=False, pictures=False),
+    Detail(points=False, others=False, pictures=False, rows=100),
+    Detail(points=False, others=False, pictures=False, rows=10),
+)
+
+
+def render_html(results: Results) -> str:
+    """The report, in the richest detail that stays within `MAX_BYTES`; what is left out is said in it."""
+    shown = presentable(results)
+    page = ""
+    for detail in DETAILS:
+        page = _page(shown, detail)
+        if len(page.encode()) <= MAX_BYTES:
+            break
+    return page
+
+
+def _page(results: Results, detail: Detail) -> str:
+    arranged = groups(results)
+    style = _resource("report.css")
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        _environment()
+        .get_template("report.html.jinja")
+        .render(
+            results=results,
+            groups=arranged,
+            shown={group.number: _shown(group, detail) for group in arranged},
+            pictures={group.number: _pictures(group, results, detail) for group in arranged},
+            legends={group.number: [(Markup(svg), text) for svg, text in _legend(group, detail)] for group in arranged},
+            detail=detail,
+            findings=findings(results, arranged),
+            accepted=[row for group in arranged for row in group.rows if row.cell.accepted],
+            clean=clean_table(results),
+            commands=_commands(arranged, results, detail),
+            facts=_facts(results),
+            environment=_flat(results.environment),
+            scenario=json.dumps(results.scenario, indent=2, ensure_ascii=False, default=str),
+            used=[verdict for verdict in VERDICT_WORDS if verdict in {cell.verdict for cell in results.cells}],
+            style=Markup(style),
+            digest=digest,
+        )
+    )
+
+
+def _shown(group: Group, detail: Detail) -> list[Any]:
+    """The rows of a threat's table: all, or the gravest where a table of all would be too large."""
+    if detail.rows is None or len(group.rows) <= detail.rows:
+        return group.rows
+    gravity = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
+    return sorted(group.rows, key=lambda row: gravity.index(row.cell.verdict))[: detail.rows]
+
+
+def _pictures(group: Group, results: Results, detail: Detail) -> list[Markup]:
+    if not detail.pictures or not any(row.metric for row in group.rows):
+        return []
+    drawn = []
+    for layout in (WIDE, NARROW):
+        drawn += pictures(group, layout, victims=len(results.victims), points=detail.points)
+    return [Markup(svg) for svg in drawn]
+
+
+def _legend(group: Group, detail: Detail) -> list[tuple[str, str]]:
+    return legend(group, points=detail.points)
+
+
+def _commands(arranged: list[Group], results: Results, detail: Detail) -> list[tuple[str, list[Any]]]:
+    found = list(commands(arranged, results.command).items())
+    return found if detail.rows is None else [(command, rows[: detail.rows]) for command, rows in found[: detail.rows]]
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """Data and protocol, as term and statement."""
+    data = results.dataset
+    seen = {
+        "keep": "kept: items that a user already has may be recommended again",
+        "exclude": "excluded: items of the user's clean history are removed from every list",
+    }[data.seen]
+    retrained = sorted({cell.retrain for cell in results.cells} - {"none"})
+    how = {"warm": "trained further from the clean checkpoint", "scratch": "trained from scratch"}
+    facts = [
+        ("Log", f"{data.name}: {plural(data.users, 'user')}, {plural(data.items, 'item')}, {plural(data.rows, 'row')}"),
+        ("Split", data.split),
+        ("Seen items", seen),
+        ("Repeats", f"{data.repeat_share:.1%} of the train rows repeat an item of the same user"),
+        ("Evaluated users", f"{data.evaluated_users:,}, genuine users only"),
+        ("Unseen targets", f"{data.unseen_target_share:.1%} of the test items occur in no train row: always a miss"),
+        ("Ranking", "the full catalogue; ties go against the defender"),
+    ]
+    if retrained:
+        facts.append(("Poisoned victims", listed([how[kind] for kind in retrained], "or")))
+    return facts
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested settings as `versions.torch` → text."""
+    found: list[tuple[str, str]] = []
+    for key, value in values.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}.")
+        else:
+            found.append((f"{prefix}{key}", ", ".join(map(str, value)) if isinstance(value, list) else str(value)))
+    return found
+
+
+def _other(cell: CellResult, metric: MetricResult) -> str:
+    """`clean → attacked` of a metric that is not bounded."""
+    return level(cell.bound.model_copy(update={"kind": "level"}), metric)
+
+
+def _resource(name: str) -> str:
+    return resources.files("robust.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FunctionLoader(_resource),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals.update(words=VERDICT_WORDS, meanings=VERDICT_MEANINGS)
+    environment.filters.update(
+        metric=metric_name,
+        plural=plural,
+        listed=listed,
+        duration=duration,
+        other=lambda metric, cell: _other(cell, metric),
+        scales=scale_changes,
+    )
+    return environment
