@@ -68,7 +68,7 @@ class Differentiable(Scorer, Protocol):
         ...
 
     def score_embeddings(self, embeddings: torch.Tensor, sequences: SequenceBatch) -> torch.Tensor:
-        """float32 [B, n_items + 1] from (perturbed) embeddings [B, L, D]; padding as in `sequences`, column 0 is −inf."""
+        """float32 [B, n_items + 1] from (perturbed) embeddings [B, L, D], padded as `sequences`; column 0 is −inf."""
         ...
 
 
@@ -77,7 +77,7 @@ class Trainable(Differentiable, Fittable, Protocol):
     """A training defence can change its objective."""
 
     def loss(self, sequences: SequenceBatch, targets: Int32, embeddings: torch.Tensor | None = None) -> torch.Tensor:
-        """Scalar mean loss of predicting `targets` [B] (or [B, L], 0 = none) after `sequences`, from `embeddings` if given."""
+        """Scalar mean loss of predicting `targets` [B], or [B, L] (0 = none), from `embeddings` if given."""
         ...
 
 

@@ -1,0 +1,93 @@
+"""SASRec: self-attention over a sequence's items.
+
+Kang and McAuley 2018, "Self-Attentive Sequential Recommendation", section III: learned positions, counted from the
+newest item; causal self-attention and a point-wise feed-forward network per block; scores by the item table, tied.
+
+Deviations: layer normalisation stands before attention *and* its residual branch (pre-norm; the paper normalises only
+the query); no dropout on attention weights, only on what a block adds; the loss is a softmax over items, where the
+paper has binary cross-entropy with one negative (Klenitskiy and Vasilev 2023 show what that costs).
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from robust.recommenders.dropout import Dropout
+from robust.recommenders.encoder import Encoder
+from robust.recommenders.neural import NeuralRecommender
+from robust.recommenders.settings import TrainingSettings
+
+
+class SASRecSettings(TrainingSettings):
+    """Settings of SASRec.
+
+    Attributes:
+        blocks: attention blocks. heads: per block; they divide `dimension`.
+    """
+
+    blocks: int = Field(default=2, ge=1)
+    heads: int = Field(default=2, ge=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.dimension % self.heads:
+            raise ValueError(f"heads ({self.heads}) must divide dimension ({self.dimension})")
+        return self
+
+
+class _Block(nn.Module):
+    def __init__(self, dimension: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.attention_norm = nn.LayerNorm(dimension)
+        self.query_key_value = nn.Linear(dimension, 3 * dimension)
+        self.output = nn.Linear(dimension, dimension)
+        self.feed_forward_norm = nn.LayerNorm(dimension)
+        self.inner = nn.Linear(dimension, dimension)
+        self.outer = nn.Linear(dimension, dimension)
+
+    def forward(self, states: Tensor, dropout: Dropout) -> Tensor:
+        batch, length, dimension = states.shape
+        mixed: Tensor = self.query_key_value(self.attention_norm(states))
+        heads = mixed.view(batch, length, 3, self.heads, dimension // self.heads).permute(2, 0, 3, 1, 4)
+        query, key, value = heads.unbind(0)  # each [B, heads, L, D / heads]
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        states = states + dropout(self.output(attended.transpose(1, 2).flatten(2)))
+        inner = torch.relu(self.inner(self.feed_forward_norm(states)))
+        return states + dropout(self.outer(inner))
+
+
+class _SelfAttention(Encoder):
+    tables: ClassVar[frozenset[str]] = frozenset({"table", "positions"})
+
+    def __init__(self, n_items: int, settings: SASRecSettings) -> None:
+        super().__init__()
+        self.scale = settings.dimension**0.5
+        self.table = nn.Parameter(torch.empty(n_items + 1, settings.dimension))
+        self.positions = nn.Parameter(torch.empty(settings.context, settings.dimension))  # row 0: the newest item
+        self.blocks = nn.ModuleList(_Block(settings.dimension, settings.heads) for _ in range(settings.blocks))
+        self.norm = nn.LayerNorm(settings.dimension)
+
+    def forward(self, embeddings: Tensor, lengths: Tensor, dropout: Dropout) -> Tensor:
+        place = torch.arange(embeddings.shape[1], device=embeddings.device)
+        from_newest = (lengths.unsqueeze(1) - 1 - place).clamp(min=0)
+        states = dropout(embeddings * self.scale + F.embedding(from_newest, self.positions))
+        for block in self.blocks:
+            states = block(states, dropout)
+        normed: Tensor = self.norm(states)
+        return normed
+
+
+class SASRec(NeuralRecommender):
+    """A two-block SASRec by default; see `SASRecSettings` for its keyword arguments."""
+
+    settings_type: ClassVar[type[TrainingSettings]] = SASRecSettings
+    settings: SASRecSettings
+
+    def _encoder(self, n_items: int) -> Encoder:
+        return _SelfAttention(n_items, self.settings)

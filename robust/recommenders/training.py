@@ -1,0 +1,236 @@
+"""The one training loop of all neural victims: next-item prediction at every position of every window.
+
+A training defence changes what is minimised by passing an `Objective`; everything else (windows, schedule, early
+stopping) stays the same, so that a defended and an undefended victim differ in nothing but the defence.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from robust.errors import InputError
+from robust.log import InteractionLog
+from robust.recommenders.alignment import align_left
+from robust.recommenders.allocator import tune_allocator
+from robust.recommenders.cross_entropy import cross_entropy, sampled_cross_entropy
+from robust.recommenders.dropout import Dropout
+from robust.recommenders.encoder import Encoder
+from robust.recommenders.settings import TrainingSettings
+from robust.recommenders.windows import Batch, Holdout, batches, cut, hold_out
+
+_FEWEST_VALIDATION_USERS = 20
+_VALIDATION_BATCH = 256
+
+
+@dataclass(frozen=True)
+class Step:
+    """One batch, as a training objective sees it. Sequences are aligned to the left; padding follows them.
+
+    Attributes:
+        embeddings: [B, L, D], the embedded items; gradients flow to the item table.
+        mask: bool [B, L], True at items.
+        table: [n_items + 1, D], the item table.
+        generator: for an objective's own randomness.
+        loss: the scalar mean loss over all target positions, from embeddings [B, L, D], with dropout on.
+    """
+
+    embeddings: Tensor
+    mask: Tensor
+    table: Tensor
+    generator: torch.Generator
+    loss: Callable[[Tensor], Tensor]
+
+
+Objective = Callable[[Step], Tensor]
+
+
+def plain(step: Step) -> Tensor:
+    """The undefended objective."""
+    return step.loss(step.embeddings)
+
+
+class Progress(Protocol):
+    """Told after every step where a fit stands."""
+
+    def __call__(self, step: int, steps: int, note: str) -> None:
+        """`step` of at most `steps` are done; `note` holds the latest validation, or is empty."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a fit leaves behind: the encoder with the best weights, and how many steps were taken."""
+
+    encoder: Encoder
+    steps: int
+
+
+class _Softmax:
+    """The output layer's loss: full, or sampled with negatives that one step shares."""
+
+    def __init__(self, log: InteractionLog, settings: TrainingSettings, device: torch.device) -> None:
+        few = log.n_items <= settings.full_softmax_items
+        self.full = settings.loss == "full" or (settings.loss == "auto" and few)
+        self.count = settings.negatives
+        # popularity, flattened, plus something for items without rows: they are negatives too
+        weights = (torch.from_numpy(log.popularity[1:].copy()).to(device, torch.float64) + 1.0) ** 0.75
+        self.weights = weights
+        self.expected = (self.count * weights / weights.sum()).float()
+
+    def draw(self, generator: torch.Generator) -> Tensor | None:
+        """int64 [negatives], rows of the table without its padding row; None for the full softmax."""
+        if self.full:
+            return None
+        return torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
+
+    def __call__(self, hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+        if negatives is None:
+            return cross_entropy(hidden, items, targets)
+        return sampled_cross_entropy(hidden, items, targets, negatives, self.expected[negatives])
+
+
+def make_step(encoder: Encoder, batch: Batch, softmax: _Softmax, dropout: Dropout, generator: torch.Generator) -> Step:
+    """One batch as an objective sees it; negatives are drawn once, dropout anew with every call of `loss`."""
+    device = encoder.table.device
+    items = torch.from_numpy(batch.items.astype(np.int64)).to(device)
+    lengths = torch.from_numpy(batch.lengths).to(device)
+    mask = items != 0
+    positions = mask.flatten().nonzero().squeeze(1)
+    targets = torch.from_numpy(batch.targets.astype(np.int64)).to(device).flatten()[positions] - 1
+    negatives = softmax.draw(generator)
+
+    def loss(embeddings: Tensor) -> Tensor:
+        hidden = encoder(embeddings, lengths, dropout).flatten(0, 1)
+        if len(positions) < len(hidden):
+            hidden = hidden[positions]
+        return softmax(hidden, encoder.table[1:], targets, negatives)
+
+    embeddings = F.embedding(items, encoder.table, padding_idx=0)
+    return Step(embeddings, mask, encoder.table, generator, loss)
+
+
+def learning_rate(step: int, steps: int, warm_up: float) -> float:
+    """The factor at this step (from 0): linear warm-up, then a cosine down to 0 just after the last step."""
+    rise = max(round(warm_up * steps), 1)
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+
+def train(
+    encoder: Encoder,
+    log: InteractionLog,
+    settings: TrainingSettings,
+    *,
+    seed: int,
+    steps: int | None = None,
+    objective: Objective = plain,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train `encoder` in place.
+
+    Args:
+        steps: None fits from scratch, with early stopping on a validation set made out of `log` alone. A number
+            trains for exactly that many steps on all rows, with a fresh optimiser and a lower learning rate.
+
+    Raises:
+        InputError: no user of the log has two rows, so there is no next item to learn from.
+    """
+    tune_allocator()
+    if not np.any(log.lengths >= 2):
+        raise InputError(f"{log.name}: no user has two interactions, so there is no next item to learn from.")
+    rng = np.random.default_rng([seed, 0x7A])
+    generator = torch.Generator(encoder.table.device).manual_seed(int(rng.integers(2**63)))
+    resumed = steps is not None
+    share = 0.0 if resumed else settings.validation_share
+    held = hold_out(log, share, settings.validation_users, rng)
+    stopping = _EarlyStopping(encoder, held, settings.patience, settings.context)
+    if steps is None:
+        per_epoch = len(cut(held.train, settings.context, np.random.default_rng(0)).first) / settings.batch_size
+        steps = min(settings.max_steps, max(math.ceil(per_epoch * settings.max_epochs), 1))
+    peak = settings.learning_rate * (settings.resume_rate if resumed else 1.0)
+    optimiser = _optimiser(encoder, peak, settings.weight_decay)
+    softmax = _Softmax(held.train, settings, encoder.table.device)
+    dropout = Dropout(settings.dropout, generator)
+    stream = _endless(held.train, settings, rng)
+    done = 0
+    for done in range(1, steps + 1):
+        for group in optimiser.param_groups:
+            group["lr"] = peak * learning_rate(done - 1, steps, settings.warm_up)
+        optimiser.zero_grad(set_to_none=True)
+        objective(make_step(encoder, next(stream), softmax, dropout, generator)).backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        due = done * settings.validations // steps > (done - 1) * settings.validations // steps
+        if due and stopping.enough_users and stopping.is_over():
+            break
+        if progress is not None:
+            progress(done, steps, stopping.note)
+    stopping.restore()
+    return Trained(encoder, done)
+
+
+def _optimiser(encoder: Encoder, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+    matrices = [p for p in encoder.parameters() if p.ndim > 1 and p is not encoder.table]
+    others = [p for p in encoder.parameters() if p.ndim == 1 or p is encoder.table]
+    groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, fused=True)
+
+
+def _endless(log: InteractionLog, settings: TrainingSettings, rng: np.random.Generator) -> Iterator[Batch]:
+    while True:
+        yield from batches(log, cut(log, settings.context, rng), settings.batch_size, rng)
+
+
+class _EarlyStopping:
+    """Keeps the weights with the best NDCG@10 on held-out last items, ranked among all items."""
+
+    def __init__(self, encoder: Encoder, held: Holdout, patience: int, context: int) -> None:
+        self.encoder, self.patience, self.context = encoder, patience, context
+        self.sequences = held.train.sequences(context, held.users)
+        self.targets = torch.from_numpy(held.targets.astype(np.int64)).to(encoder.table.device)
+        self.enough_users = len(held.users) >= _FEWEST_VALIDATION_USERS
+        self.best, self.stale, self.note = -1.0, 0, ""
+        self.weights: dict[str, Tensor] | None = None
+
+    def is_over(self) -> bool:
+        """Validate once; whether patience has run out."""
+        quality = self.ndcg()
+        self.note = f"validation NDCG@10 {quality:.3f}"
+        if quality > self.best:
+            self.best, self.stale = quality, 0
+            self.weights = copy.deepcopy(self.encoder.state_dict())
+        else:
+            self.stale += 1
+        return self.stale >= self.patience
+
+    @torch.no_grad()
+    def ndcg(self) -> float:
+        """NDCG@10 of the held-out items; ties count against the model."""
+        gains = []
+        for start in range(0, len(self.targets), _VALIDATION_BATCH):
+            items = self.sequences.items[start : start + _VALIDATION_BATCH]
+            columns, lengths = align_left(items, self.context)
+            aligned = torch.from_numpy(np.take_along_axis(items, columns, axis=1).astype(np.int64)).to(
+                self.targets.device
+            )
+            length = torch.from_numpy(lengths).to(self.targets.device)
+            hidden = self.encoder.last_state(F.embedding(aligned, self.encoder.table), length)
+            scores = hidden @ self.encoder.table[1:].T
+            target = scores.gather(1, self.targets[start : start + _VALIDATION_BATCH].unsqueeze(1) - 1)
+            rank = (scores >= target).sum(dim=1)  # from 1: the target itself is counted
+            gains.append(torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), torch.zeros(())))
+        return float(torch.cat(gains).mean())
+
+    def restore(self) -> None:
+        """Put the best weights back, if there were any validations."""
+        if self.weights is not None:
+            self.encoder.load_state_dict(self.weights)
