@@ -216,5 +216,5 @@ def bootstrap_times(log: InteractionLog, rng: np.random.Generator, shape: tuple[
     extra = np.cumsum(extra, axis=1)
     room = max(last - first - (length - 1), 0)
     extra *= np.minimum(1.0, room / np.maximum(extra[:, -1:], 1.0))
-    steps = np.minimum(np.floor(extra), room).astype(np.int64) + np.arange(length)
+    steps = np.minimum(np.floor(extra).astype(np.int64), room) + np.arange(length)
     return np.asarray(np.minimum(start, last - steps[:, -1:]) + steps, dtype=np.int64)

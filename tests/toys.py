@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from robust.access import AccessView
 from robust.log import Int32, InteractionLog, SequenceBatch
-from robust.recommenders.protocols import Float32
+from robust.recommenders.protocols import Float32, Recommender
+from robust.threat import Knowledge
 
 
 class LinearBag:
@@ -103,3 +107,17 @@ def chain_log(
     return InteractionLog.from_columns(
         np.repeat(np.arange(users), length), items.ravel(), time.ravel(), n_users=users, n_items=n_items
     )
+
+
+def view(
+    model: Recommender | None = None,
+    *,
+    knowledge: Knowledge | None = None,
+    log: InteractionLog | None = None,
+    n_items: int | None = None,
+    **more: Any,
+) -> AccessView:
+    """An access view that grants gradients and the full log unless told otherwise."""
+    known = Knowledge(log="full", model="gradients") if knowledge is None else knowledge
+    size = n_items or (model.n_items if model is not None else log.n_items if log is not None else 1)
+    return AccessView(attack="toy", knowledge=known, n_items=size, log=log, recommender=model, **more)
