@@ -74,7 +74,7 @@ class Structure:
         time = (np.arange(SLICES)[:, None] + 0.5) / SLICES * self.span
         wave = np.cos(2 * np.pi * (time / self.period + self.phase))
         tilt = self.trend * self.slope * time / self.span + self.season * wave
-        weight: Float = np.asarray(self.rank**-self.popularity * np.exp(tilt), dtype=np.float64)
+        weight: Float = np.asarray(self.rank.astype(float) ** -self.popularity * np.exp(tilt), dtype=np.float64)
         shares: Float = weight / weight.sum(axis=1, keepdims=True)
         return shares
 
