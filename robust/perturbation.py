@@ -119,19 +119,21 @@ def neighbour_distance(item_embeddings: Tensor, of: Tensor | None = None, chunk:
         of: item ids over which to take the median; None means all.
 
     Returns:
-        0.0 if all embeddings coincide.
+        0.0 if there are no two items with different embeddings.
     """
     # float64, since ‖a‖² + ‖b‖² − 2ab cancels where two items are close
     table = item_embeddings.detach()[1:].to(torch.float64)
+    if len(table) < 2:
+        return 0.0
     asked = table if of is None else table[of - 1]
     squares = table.square().sum(dim=1)
-    same = 1e-12 * float(squares.max()) if len(table) else 0.0
+    same = 1e-12 * float(squares.max())
     nearest = []
     for part in torch.split(asked, chunk):
         squared = part.square().sum(dim=1, keepdim=True) + squares - 2 * part @ table.T
         squared = squared.masked_fill(squared <= same, torch.inf)
         nearest.append(squared.amin(dim=1).sqrt())
-    found = torch.cat(nearest) if nearest else torch.zeros(0)
+    found = torch.cat(nearest)
     found = found[torch.isfinite(found)]
     return float(found.median()) if len(found) else 0.0
 
