@@ -85,10 +85,10 @@ def moments(variables: Float) -> Moments:
             if n_users
             else "there is nobody to measure: no evaluated user is left"
         )
-    filled = np.where(present, variables, 0.0)
+    filled = np.where(present, variables, 0.0) if missing.any() else variables
     seed_means = filled.sum(axis=2) / counts  # [V, S]
-    centred = np.where(present, filled - seed_means[:, :, None], 0.0)
-    influence = np.einsum("vsn,s->vn", centred, 1.0 / (n_seeds * counts))
+    weights = 1.0 / (n_seeds * counts)
+    influence = np.einsum("vsn,s->vn", filled, weights) - (seed_means * weights) @ present  # [V, n]
     mean = seed_means.mean(axis=1)
     around = seed_means - mean[:, None]
     seeds = around @ around.T / (n_seeds * (n_seeds - 1)) if n_seeds > 1 else np.zeros((len(mean), len(mean)))

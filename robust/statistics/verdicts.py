@@ -8,14 +8,14 @@ an attack at inference has one look, at α.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
 from robust.errors import InputError
 from robust.statistics.contrasts import CleanMeanNearZero, Kind, change_limits, change_of, contrast, paired
-from robust.statistics.intervals import p_above
+from robust.statistics.intervals import Limits, p_above
 from robust.statistics.moments import Float, moments
 from robust.statistics.reasons import Look
 
@@ -103,29 +103,36 @@ def judge(
     p_fail = 1.0
     for seeds in due:
         look = look_at(seeds, looks[seeds])
-        result, p = _judge_once(look)
-        p_fail = min(p_fail, p * alpha / look.alpha)
-        result = replace(result, p_fail=p_fail)
-        if result.verdict != "INCONCLUSIVE":
+        before, after = look.arms
+        try:
+            found = change_limits(before, after, kind, look.alpha, scale=scale)
+        except CleanMeanNearZero as error:
+            if seeds == due[-1]:
+                return _open(look, p_fail, f"Not yet to be judged: {error}.")
+            continue
+        p_fail = min(p_fail, p_above(*contrast(before, after, kind, limit, scale=scale)) * alpha / look.alpha)
+        verdict = _verdict(look, found)
+        if verdict != "INCONCLUSIVE":
             break
-    return result
+    return Judgement(
+        verdict=verdict,
+        change=found.mean,
+        low=found.low,
+        high=found.high,
+        seeds_used=look.n_seeds,
+        n_users=look.n_users,
+        alpha=look.alpha,
+        p_fail=p_fail,
+        reason=look.reason(verdict, found),
+    )
 
 
-def _judge_once(look: Look) -> tuple[Judgement, float]:
-    """The verdict of one look, and its p-value against "the bound is kept"."""
-    clean, attacked = look.arms
-    try:
-        found = change_limits(clean, attacked, look.kind, look.alpha, scale=look.scale)
-    except CleanMeanNearZero as error:
-        return _open(look, 1.0, f"Not yet to be judged: {error}."), 1.0
-    verdict: Verdict = "INCONCLUSIVE"
+def _verdict(look: Look, found: Limits) -> Verdict:
     if found.low > look.limit:
-        verdict = "FAIL"
-    elif found.high < look.limit and (not look.retrained or look.n_seeds >= look.seeds_for_claim):
-        verdict = "PASS"
-    p = p_above(*contrast(clean, attacked, look.kind, look.limit, scale=look.scale))
-    reason = look.reason(verdict, found)
-    return Judgement(verdict, found.mean, found.low, found.high, look.n_seeds, look.n_users, look.alpha, p, reason), p
+        return "FAIL"
+    if found.high < look.limit and (not look.retrained or look.n_seeds >= look.seeds_for_claim):
+        return "PASS"
+    return "INCONCLUSIVE"
 
 
 def _open(look: Look, p: float, reason: str) -> Judgement:
