@@ -54,7 +54,7 @@ def seconds(raw: RawLog) -> tuple[Seconds, NDArray[np.int64] | None]:
         column = pc.cast(column, pa.float64())
         fits = pc.less(pc.abs(column), 2.0**63)
         if not pc.all(fits).as_py():
-            raise _fault(raw, pc.invert(fits), "the timestamp is not a finite number")
+            raise _fault(raw, pc.invert(fits), "the timestamp {value!r} is not finite, or beyond 2^63")
         floats = column.to_numpy(zero_copy_only=False)
         whole = np.floor(floats)
         return _floored(whole.astype(np.int64), floats, bool((whole != floats).any()))

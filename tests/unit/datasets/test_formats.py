@@ -39,6 +39,7 @@ FILES = {
     "no-final-newline.csv": ("user,item,timestamp\n" + lines(ROWS, ",")).rstrip("\n"),
     "u.data": lines(rated(NUMBERED), "\t"),
     "ratings.dat": lines(rated(NUMBERED), "::"),
+    "header.dat": "user::item::rating::timestamp\n" + lines(rated(NUMBERED), "::"),
     "ratings.csv": "userId,movieId,rating,timestamp\n" + lines(rated(NUMBERED), ","),
     "amazon.csv": lines(rated(ROWS), ","),
     "x.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n" + lines(rated(NUMBERED), "\t"),
@@ -136,6 +137,20 @@ def test_columns_by_name_and_by_place(tmp_path: Path) -> None:
     bare.write_text(lines([(time, item, user) for user, item, time in ROWS], ","))
     assert_expected(open_log(named, columns={"user": "who", "item": "what", "timestamp": "t"}))
     assert_expected(open_log(bare, columns={"user": "3", "item": "2", "timestamp": "1"}))
+
+
+def test_places_are_not_taken_for_names(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text("1,2,3\n1,5,4\n")
+    assert len(open_log(path, columns={"user": "1", "item": "2", "timestamp": "3"})) == 2
+
+
+def test_line_breaks_in_quotes_across_the_blocks_of_a_large_file(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    review = '"' + "good\n" * 200 + '"'
+    path.write_text("user,item,text,timestamp\n" + "".join(f"1,{item},{review},{item}\n" for item in range(4000)))
+    log = open_log(path)
+    assert log.timestamp.tolist() == list(range(4000))
 
 
 @pytest.mark.parametrize("name", ["ratings.dat", "ratings.csv", "u.data", "x.inter"])
