@@ -1,1 +1,1 @@
-"""The attacks: one class per file. See docs/attacks.md."""
+"""The attacks: one class per file. See docs/attacks-and-defenses.md."""
