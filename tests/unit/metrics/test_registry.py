@@ -1,0 +1,39 @@
+"""Metric keys."""
+
+from __future__ import annotations
+
+import pytest
+
+from robust.errors import InputError, UnknownName
+from robust.metrics.registry import METRICS, metric_keys, parse_metric
+
+
+@pytest.mark.parametrize("key", ["hr@1", "ndcg@10", "mrr@20", "coverage@10", "novelty@5", "gini@10", "target_hr@10"])
+def test_a_key_names_a_metric_and_a_length(key: str) -> None:
+    metric = parse_metric(key)
+    assert f"{metric.name}@{metric.k}" == key == metric.key
+
+
+def test_a_shift_of_ranks_has_no_length() -> None:
+    assert parse_metric("rank_shift").k is None
+    with pytest.raises(InputError, match="write 'rank_shift'"):
+        parse_metric("rank_shift@10")
+
+
+@pytest.mark.parametrize(("given", "meant"), [("ndgc@10", "ndcg@10"), ("target-hr@5", "target_hr@5"), ("hrr", "hr@10")])
+def test_a_misspelt_key_gets_the_nearest(given: str, meant: str) -> None:
+    with pytest.raises(UnknownName, match=f"Did you mean '{meant}'"):
+        parse_metric(given)
+
+
+@pytest.mark.parametrize("key", ["ndcg", "ndcg@", "ndcg@0", "ndcg@-3", "ndcg@ten", "ndcg@1.5", "hr@10@10"])
+def test_a_missing_or_odd_length_is_refused(key: str) -> None:
+    with pytest.raises(InputError, match="from 1 up"):
+        parse_metric(key)
+
+
+def test_every_metric_is_listed_with_its_natural_bound() -> None:
+    assert len(metric_keys()) == len(METRICS) == 8
+    assert "ndcg@K" in metric_keys()
+    assert {m.name for m in METRICS.values() if m.kind == "rise"} == {"target_hr", "gini", "rank_shift"}
+    assert {m.name for m in METRICS.values() if not m.per_user} == {"coverage", "novelty", "gini"}
