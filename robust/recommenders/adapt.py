@@ -5,25 +5,27 @@ scikit-learn, implicit and Cornac use the same method names for other things, so
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+import copy
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from robust.errors import InputError, ModelFault, RobustError
+from robust.errors import InputError, ModelFault
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.metrics.full_ranking import top_k
+from robust.recommenders.answers import as_array, asked, checked_lists, checked_scores, has_form_of_scores
 from robust.recommenders.protocols import Capability, Float32, Recommender
 
 if TYPE_CHECKING:
     import torch
 
-Answer = TypeVar("Answer")
+_GRADIENT_METHODS = ("embed", "score_embeddings", "item_embeddings")
 
 
 def adapt(model: Any) -> Recommender:
     """Wrap anything that has `n_items` and `recommend(sequences, k)` or `score(sequences)`; ours pass through.
+
+    A model that has yet to be fitted (`fit(log, *, seed)`; `n_items` 0 or absent) is probed after its fit.
 
     Raises:
         InputError: the object has neither method, or no valid `n_items`.
@@ -33,10 +35,8 @@ def adapt(model: Any) -> Recommender:
         recommender: Recommender = model
         return recommender
     name = type(model).__name__
-    n_items = getattr(model, "n_items", None)
     fittable = callable(getattr(model, "fit", None))
-    if n_items is None and fittable:
-        n_items = 0
+    n_items = getattr(model, "n_items", 0 if fittable else None)
     if isinstance(n_items, bool) or not isinstance(n_items, (int, np.integer)) or (n_items < 1 and not fittable):
         raise InputError(f"'{name}' needs an integer n_items of at least 1 (items are 1…n_items); got {n_items!r}.")
     if not any(callable(getattr(model, method, None)) for method in ("recommend", "score")):
@@ -44,60 +44,62 @@ def adapt(model: Any) -> Recommender:
             f"'{name}' has neither recommend(sequences, k) nor score(sequences); one of them is all that a recommender "
             "must have."
         )
-    if n_items < 1:
-        return _Unfitted(model)
-    return _probed(model, int(n_items))
+    return _probed(model, int(n_items)) if n_items >= 1 else UnfittedModel(model)
 
 
 def _probed(model: Any, n_items: int) -> Recommender:
     """Ask for one row, and offer what answered well."""
-    scores, lists = callable(getattr(model, "score", None)), callable(getattr(model, "recommend", None))
     probe = SequenceBatch(np.array([[0, 1, min(2, n_items)]], dtype=np.int32))
     offered: set[Capability] = {"lists"}
-    wrapper = Adapted(model, n_items, frozenset({"lists", "scores"} if scores else {"lists"}))
-    if scores:
-        try:
-            wrapper.score(probe)
-            offered.add("scores")
-        except ModelFault:
-            if not lists:
-                raise
+    if _scores(model, probe, n_items):
+        offered.add("scores")
+        if _gradient_arrives(model, probe, n_items):
+            offered.add("gradients")
     if callable(getattr(model, "fit", None)):
         offered.add("fit")
-    if "scores" in offered and _gradient_arrives(wrapper, probe):
-        offered.add("gradients")
     adapted = Adapted(model, n_items, frozenset(offered))
     adapted.recommend(probe, min(2, n_items))
     return adapted
 
 
-def _gradient_arrives(model: Adapted, probe: SequenceBatch) -> bool:
-    inner = model.model
-    if not all(hasattr(inner, name) for name in ("embed", "score_embeddings", "item_embeddings")):
+def _scores(model: Any, probe: SequenceBatch, n_items: int) -> bool:
+    """Whether `score` means what ours does.
+
+    Where the model also recommends, a `score` that raises or has another form is somebody else's method of that name
+    (scikit-learn's takes a target); one of the right form that holds NaN is a fault all the same.
+    """
+    if not callable(getattr(model, "score", None)):
+        return False
+    lists = callable(getattr(model, "recommend", None))
+    try:
+        answer = as_array(asked(model, "score", lambda: model.score(probe)))
+    except ModelFault:
+        if lists:
+            return False
+        raise
+    if lists and not has_form_of_scores(answer, len(probe), n_items):
+        return False
+    checked_scores(answer, f"{type(model).__name__}.score", len(probe), n_items)
+    return True
+
+
+def _gradient_arrives(model: Any, probe: SequenceBatch, n_items: int) -> bool:
+    if not all(hasattr(model, name) for name in _GRADIENT_METHODS):
         return False
     import torch
 
+    adapted = Adapted(model, n_items, frozenset({"gradients"}))
     try:
-        embedded = model.embed(probe).detach().requires_grad_(True)
-        scores = model.score_embeddings(embedded, probe)
+        embedded = adapted.embed(probe).detach().requires_grad_(True)
+        scores = adapted.score_embeddings(embedded, probe)
+        if adapted.item_embeddings.shape[0] != n_items + 1 or embedded.shape[:2] != probe.items.shape:
+            return False
+        # squared, since a softmax's outputs have a constant sum
         finite = scores[:, 1:][torch.isfinite(scores[:, 1:])]
-        (gradient,) = torch.autograd.grad(finite.sum(), embedded, allow_unused=True)
-    except (ModelFault, RuntimeError):
+        (gradient,) = torch.autograd.grad(finite.square().sum(), embedded, allow_unused=True)
+    except (ModelFault, RuntimeError, AttributeError):
         return False
-    return gradient is not None and embedded.shape[:2] == probe.items.shape
-
-
-def _asked(model: Any, method: str, call: Callable[[], Answer]) -> Answer:
-    """Call into the user's code; whatever it raises becomes one sentence."""
-    try:
-        return call()
-    except RobustError:
-        raise
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f" (line {frames[-1].lineno} of {frames[-1].name})" if len(frames) > 1 else ""
-        said = f"{type(error).__name__}: {error}"
-        raise ModelFault(f"{type(model).__name__}.{method} raised {said}{where}.") from error
+    return gradient is not None and bool((gradient != 0).any())
 
 
 class Adapted:
@@ -106,6 +108,9 @@ class Adapted:
     def __init__(self, model: Any, n_items: int, offered: frozenset[Capability]) -> None:
         self.model, self.n_items, self.capabilities = model, n_items, offered
 
+    def __repr__(self) -> str:
+        return f"Adapted({type(self.model).__name__}, offers {', '.join(sorted(self.capabilities))})"
+
     @property
     def context(self) -> int:
         """How many of the newest items the model reads, where it says so; 0 where it does not."""
@@ -113,28 +118,15 @@ class Adapted:
         return int(value) if isinstance(value, (int, np.integer)) else 0
 
     def recommend(self, sequences: SequenceBatch, k: int) -> Int32:
-        """int32 [B, k], checked.
+        """int32 [B, k], checked; from the scores where the model has no lists.
 
         Raises:
             ModelFault: it raised, or the lists have a wrong shape, unknown ids, duplicates or inner padding.
         """
         if not callable(getattr(self.model, "recommend", None)):
             return top_k(self.score(sequences), k)
-        answer = _asked(self.model, "recommend", lambda: self.model.recommend(sequences, k))
-        lists = _as_array(answer)
-        name = f"{type(self.model).__name__}.recommend"
-        if lists.shape != (len(sequences), k):
-            raise ModelFault(f"{name} returned shape {lists.shape}, expected ({len(sequences)}, {k}): [B, k].")
-        if not np.issubdtype(lists.dtype, np.integer):
-            raise ModelFault(f"{name} returned {lists.dtype}, expected integer item ids 1…{self.n_items}.")
-        if lists.size and (lists.min() < 0 or lists.max() > self.n_items):
-            raise ModelFault(f"{name} returned ids {lists.min()}…{lists.max()}, expected 1…{self.n_items} (0 pads).")
-        if np.any((lists[:, :-1] == 0) & (lists[:, 1:] != 0)):
-            raise ModelFault(f"{name} returned padding (0) before the end of a list.")
-        ordered = np.sort(lists, axis=1)
-        if np.any((ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] != 0)):
-            raise ModelFault(f"{name} returned an item twice in one list.")
-        return lists.astype(np.int32)
+        answer = asked(self.model, "recommend", lambda: self.model.recommend(sequences, k))
+        return checked_lists(answer, f"{type(self.model).__name__}.recommend", len(sequences), k, self.n_items)
 
     def score(self, sequences: SequenceBatch) -> Float32:
         """float32 [B, n_items + 1], checked.
@@ -142,80 +134,81 @@ class Adapted:
         Raises:
             ModelFault: it raised, or the scores have a wrong shape or hold NaN.
         """
-        answer = _asked(self.model, "score", lambda: self.model.score(sequences))
-        scores = _as_array(answer)
-        name = f"{type(self.model).__name__}.score"
-        if scores.shape != (len(sequences), self.n_items + 1):
-            expected = f"({len(sequences)}, {self.n_items + 1})"
-            raise ModelFault(f"{name} returned shape {scores.shape}, expected {expected}: [B, n_items + 1].")
-        if not np.issubdtype(scores.dtype, np.number) or np.iscomplexobj(scores):
-            raise ModelFault(f"{name} returned {scores.dtype}, expected floating-point scores.")
-        missing = int(np.isnan(scores[:, 1:]).sum())
-        if missing:
-            raise ModelFault(f"{name} returned NaN {missing} times in {scores[:, 1:].size} scores.")
-        return scores.astype(np.float32)
+        answer = asked(self.model, "score", lambda: self.model.score(sequences))
+        return checked_scores(answer, f"{type(self.model).__name__}.score", len(sequences), self.n_items)
 
     def fit(self, log: InteractionLog, *, seed: int) -> Recommender:
-        """The foreign model's own fit, adapted.
+        """The model's own fit, on a copy, so that the victim stays as it was even where `fit` returns itself.
 
         Raises:
             ModelFault: it raised, or returned something that does not recommend.
         """
-        fitted = _asked(self.model, "fit", lambda: self.model.fit(log, seed=seed))
-        return _fitted(self.model, fitted)
+        return fit_copy(self.model, log, seed)
 
     @property
     def item_embeddings(self) -> torch.Tensor:
-        """The foreign model's item table."""
-        table: torch.Tensor = _asked(self.model, "item_embeddings", lambda: self.model.item_embeddings).detach()
+        """[n_items + 1, D], the model's item table, detached."""
+        table: torch.Tensor = asked(self.model, "item_embeddings", lambda: self.model.item_embeddings).detach()
         return table
 
     def embed(self, sequences: SequenceBatch) -> torch.Tensor:
-        """The foreign model's embeddings."""
-        embedded: torch.Tensor = _asked(self.model, "embed", lambda: self.model.embed(sequences))
+        """[B, L, D], the model's embeddings."""
+        embedded: torch.Tensor = asked(self.model, "embed", lambda: self.model.embed(sequences))
         return embedded
 
     def score_embeddings(self, embeddings: torch.Tensor, sequences: SequenceBatch) -> torch.Tensor:
-        """The foreign model's scores from embeddings."""
-        scores: torch.Tensor = _asked(
+        """[B, n_items + 1], the model's scores from embeddings, checked as `score` is."""
+        scores: torch.Tensor = asked(
             self.model, "score_embeddings", lambda: self.model.score_embeddings(embeddings, sequences)
         )
+        checked_scores(scores, f"{type(self.model).__name__}.score_embeddings", len(sequences), self.n_items)
         return scores
 
 
-class _Unfitted:
-    """A foreign model that must be fitted before it can rank."""
+class UnfittedModel:
+    """A foreign model that must be fitted before it can rank; what it offers then is probed then."""
 
-    capabilities: frozenset[Capability] = frozenset({"lists", "scores", "fit"})
     n_items = 0
 
     def __init__(self, model: Any) -> None:
         self.model = model
-        if not callable(getattr(model, "score", None)):
-            self.capabilities = frozenset({"lists", "fit"})
-        if all(hasattr(type(model), name) for name in ("embed", "score_embeddings", "item_embeddings")):
-            self.capabilities |= {"gradients"}
+        offered: set[Capability] = {"lists", "fit"}
+        if callable(getattr(model, "score", None)):
+            offered.add("scores")
+        if all(hasattr(type(model), name) for name in _GRADIENT_METHODS):
+            offered.add("gradients")
+        self.capabilities: frozenset[Capability] = frozenset(offered)
 
     def fit(self, log: InteractionLog, *, seed: int) -> Recommender:
-        """The foreign model's own fit, adapted."""
-        return _fitted(self.model, _asked(self.model, "fit", lambda: self.model.fit(log, seed=seed)))
+        """The model's own fit, on a copy."""
+        return fit_copy(self.model, log, seed)
 
     def recommend(self, sequences: SequenceBatch, k: int) -> Int32:
-        """Nothing yet."""
-        raise ModelFault(f"{type(self.model).__name__} is not fitted yet (n_items is 0).")
+        """Nothing yet.
+
+        Raises:
+            ModelFault: always.
+        """
+        raise ModelFault(f"{type(self.model).__name__} is not fitted yet (its n_items is 0): call fit(log, seed=…).")
 
 
-def _fitted(model: Any, fitted: Any) -> Recommender:
+def fit_copy(model: Any, log: InteractionLog, seed: int) -> Recommender:
+    """Fit a copy of a foreign model and adapt what comes back.
+
+    Raises:
+        ModelFault: the copy or the fit raised, or what it returned does not recommend.
+    """
+    name = type(model).__name__
+    fresh = asked(model, "__deepcopy__", lambda: copy.deepcopy(model))
+    fitted = asked(model, "fit", lambda: fresh.fit(log, seed=seed))
     if fitted is None:
-        raise ModelFault(f"{type(model).__name__}.fit returned None; it must return the fitted recommender.")
+        raise ModelFault(f"{name}.fit returned None; it must return the fitted recommender.")
     try:
-        return adapt(fitted)
+        recommender = adapt(fitted)
     except InputError as error:
-        raise ModelFault(f"{type(model).__name__}.fit returned something that cannot recommend: {error}") from error
-
-
-def _as_array(answer: Any) -> np.ndarray[Any, Any]:
-    """numpy from numpy, lists or a torch tensor."""
-    if hasattr(answer, "detach"):
-        answer = answer.detach().cpu().numpy()
-    return np.asarray(answer)
+        raise ModelFault(f"{name}.fit returned something that cannot recommend: {error}") from error
+    if recommender.n_items != log.n_items:
+        raise ModelFault(
+            f"{name}.fit returned a recommender of {recommender.n_items} items; the log's vocabulary has {log.n_items}."
+        )
+    return recommender

@@ -101,7 +101,7 @@ class NeuralRecommender:
                     "fit it on this log."
                 )
             encoder = self._new_encoder(log.n_items, None)
-            encoder.load_state_dict(self._fitted.state_dict())
+            encoder.load_state_dict(self.encoder.state_dict())
             steps = max(round(share * self.steps), 1)
         trained = train(
             encoder, log, self.settings, seed=seed, steps=steps, objective=objective or plain, progress=progress
@@ -120,7 +120,12 @@ class NeuralRecommender:
         return encoder
 
     @property
-    def _fitted(self) -> Encoder:
+    def encoder(self) -> Encoder:
+        """The trained sequence model; its parameters ask for no gradients.
+
+        Raises:
+            InputError: not fitted yet.
+        """
         if self._model is None:
             raise InputError(f"{self!r} is not fitted: call fit(log, seed=…) first.")
         return self._model
@@ -134,7 +139,7 @@ class NeuralRecommender:
 
     def embed(self, sequences: SequenceBatch) -> Tensor:
         """float32 [B, L, D], the item embeddings before positions are added; zero rows at padding."""
-        table = self._fitted.table
+        table = self.encoder.table
         refuse_unknown(sequences, self.n_items)
         return F.embedding(torch.from_numpy(sequences.items.astype(np.int64)).to(table.device), table)
 
@@ -143,12 +148,12 @@ class NeuralRecommender:
         columns, lengths = align_left(sequences.items, self.settings.context)
         index = torch.from_numpy(columns).to(embeddings.device).unsqueeze(-1).expand(-1, -1, embeddings.shape[-1])
         length = torch.from_numpy(lengths).to(embeddings.device)
-        return self._fitted.last_state(embeddings.gather(1, index), length), length
+        return self.encoder.last_state(embeddings.gather(1, index), length), length
 
     def score_embeddings(self, embeddings: Tensor, sequences: SequenceBatch) -> Tensor:
         """float32 [B, n_items + 1] from (perturbed) embeddings [B, L, D], padded as `sequences`; column 0 is −inf."""
         states, lengths = self._states(embeddings, sequences)
-        table = self._fitted.table
+        table = self.encoder.table
         scores = states @ table[1:].T
         if bool((lengths == 0).any()):
             popularity = torch.from_numpy(self._popularity[1:].astype(np.float32)).to(table.device)
@@ -167,14 +172,14 @@ class NeuralRecommender:
         length = torch.from_numpy(lengths).to(embedded.device)
         aligned = embedded.gather(1, index)
         if wanted.ndim == 1:
-            hidden = self._fitted.last_state(aligned, length)
+            hidden = self.encoder.last_state(aligned, length)
         else:
-            hidden = self._fitted(aligned, length, OFF).flatten(0, 1)
+            hidden = self.encoder(aligned, length, OFF).flatten(0, 1)
             beyond = np.arange(columns.shape[1]) >= lengths[:, None]
             wanted = np.where(beyond, 0, np.take_along_axis(wanted, columns, axis=1)).reshape(-1)
         chosen = torch.from_numpy(np.flatnonzero(wanted)).to(embedded.device)
         goal = torch.from_numpy(wanted.astype(np.int64)).to(embedded.device)[chosen] - 1
-        return cross_entropy(hidden[chosen], self._fitted.table[1:], goal)
+        return cross_entropy(hidden[chosen], self.encoder.table[1:], goal)
 
     # --- ranking
 
@@ -196,7 +201,7 @@ class NeuralRecommender:
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """The weights and the train rows' popularity; the settings and how many steps the fit took."""
-        arrays = {name: value.cpu().numpy().copy() for name, value in self._fitted.state_dict().items()}
+        arrays = {name: value.cpu().numpy().copy() for name, value in self.encoder.state_dict().items()}
         settings = {"settings": self.settings.model_dump(mode="json"), "n_items": self.n_items, "steps": self.steps}
         return {**arrays, "popularity": self._popularity.copy()}, settings
 

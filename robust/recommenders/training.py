@@ -74,7 +74,7 @@ class Trained:
     steps: int
 
 
-class _Softmax:
+class Softmax:
     """The output layer's loss: full, or sampled with negatives that one step shares."""
 
     def __init__(self, log: InteractionLog, settings: TrainingSettings, device: torch.device) -> None:
@@ -98,7 +98,7 @@ class _Softmax:
         return sampled_cross_entropy(hidden, items, targets, negatives, self.expected[negatives])
 
 
-def make_step(encoder: Encoder, batch: Batch, softmax: _Softmax, dropout: Dropout, generator: torch.Generator) -> Step:
+def make_step(encoder: Encoder, batch: Batch, softmax: Softmax, dropout: Dropout, generator: torch.Generator) -> Step:
     """One batch as an objective sees it; negatives are drawn once, dropout anew with every call of `loss`."""
     device = encoder.table.device
     items = torch.from_numpy(batch.items.astype(np.int64)).to(device)
@@ -159,7 +159,7 @@ def train(
         steps = min(settings.max_steps, max(math.ceil(per_epoch * settings.max_epochs), 1))
     peak = settings.learning_rate * (settings.resume_rate if resumed else 1.0)
     optimiser = _optimiser(encoder, peak, settings.weight_decay)
-    softmax = _Softmax(held.train, settings, encoder.table.device)
+    softmax = Softmax(held.train, settings, encoder.table.device)
     dropout = Dropout(settings.dropout, generator)
     stream = _endless(held.train, settings, rng)
     done = 0
@@ -175,6 +175,7 @@ def train(
         if progress is not None:
             progress(done, steps, stopping.note)
     stopping.restore()
+    encoder.zero_grad(set_to_none=True)
     return Trained(encoder, done)
 
 
