@@ -51,7 +51,10 @@ def read_delimited(path: Path, data: bytes, layout: Layout, columns: Mapping[str
     picked = {role: table[names[place]] for role, place in chosen.items()}
 
     def where(row: int) -> str:
-        return f"line {next(islice(records(data, layout), row, None))[0]}"
+        try:
+            return f"line {next(islice(records(data, layout), row, None))[0]}"
+        except (csv.Error, StopIteration):  # the two parsers disagree where quotes are not in order
+            return f"row {row + 1}"
 
     return RawLog(path, picked["user"], picked["item"], picked.get("timestamp"), where)
 
@@ -73,7 +76,7 @@ def _fault(path: Path, data: bytes, layout: Layout) -> InputError:
 def _closes(data: bytes, layout: Layout) -> bool:
     """Whether all quotes close; pyarrow takes the rest of a file for one field where one does not, in silence."""
     try:
-        deque(records(data, layout), maxlen=0)
+        deque(records(data, layout, strict=True), maxlen=0)
     except csv.Error:
         return False
     return True

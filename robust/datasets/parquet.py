@@ -28,7 +28,8 @@ def read_parquet(path: Path, data: bytes, columns: Mapping[str, str] | None) -> 
         names = list(file.schema_arrow.names)
         chosen = choose(names, len(names), columns, path)
         table = file.read(columns=[names[place] for place in chosen.values()])
-    except (pa.ArrowException, OSError) as error:
+        table.validate(full=True)  # a flipped bit may leave places beyond the dictionary, or broken UTF-8
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path} is a Parquet file that is damaged or was cut short. Copy it again.") from error
     if not table.num_rows:
         raise InputError(f"{path} has columns ({', '.join(names)}) but no rows.")

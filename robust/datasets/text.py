@@ -95,18 +95,18 @@ def sniff(data: bytes, columns: Mapping[str, str] | None, path: Path) -> Layout:
     return Layout(delimiter, None, len(fields), start, quoted=delimiter in (",", ";"))
 
 
-def records(data: bytes, layout: Layout) -> Iterator[tuple[int, list[str]]]:
+def records(data: bytes, layout: Layout, *, strict: bool = False) -> Iterator[tuple[int, list[str]]]:
     """(line number, fields) of each row that is not blank, header left out: the slow way, to find a fault's line.
 
     Raises:
-        csv.Error: quotes that are not in order, among them one that never closes.
+        csv.Error: a field that is too long; if strict, also quotes that are not in order, as one that never closes.
     """
     before = len(data[: layout.start].splitlines())
     reader = csv.reader(
         io.StringIO(data[layout.start :].decode("utf-8"), newline=""),
         delimiter=layout.delimiter,
         quoting=csv.QUOTE_MINIMAL if layout.quoted else csv.QUOTE_NONE,
-        strict=layout.quoted,
+        strict=strict,
     )
     first = before + 1
     for fields in reader:
