@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from robust.report.quantities import Quantity, finite
+from robust.report.quantities import NBSP, Quantity, finite
 from robust.runner.results import BoundResult, CellResult
 
 FAR = 2.5  # the axis is broken where data reach this many times as far as the part around the bound
 SHARE_AROUND = 0.62  # of the width, for the part around the bound, where the axis is broken once
 PAD = 0.05
-MIN_TICK_GAP = 46.0  # user units between two tick labels
+TICK_GAP = 52.0  # user units between two ticks
+CHARACTER = 6.8  # user units that a character of a tick's label takes at most
 
 
 @dataclass(frozen=True)
@@ -27,10 +28,12 @@ class Axis:
 
     Attributes:
         knots: (value, x) pairs, ascending in both; linear between neighbours.
-        ticks: (x, label) pairs. breaks: x where the scale changes. zero: x of no change, None if it is not on the axis.
+        bound: x and label of the bound. ticks: (x, label) pairs, clear of each other and of the bound's.
+        breaks: x where the scale changes. zero: x of no change, None if it is not on the axis.
     """
 
     knots: tuple[tuple[float, float], ...]
+    bound: tuple[float, str]
     ticks: tuple[tuple[float, str], ...]
     breaks: tuple[float, ...]
     zero: float | None
@@ -54,17 +57,21 @@ def axis(cells: Sequence[CellResult], bound: BoundResult, left: float, right: fl
     Interval ends that lie much further out than all points are cut off, as `Axis.clips` tells.
     """
     core, ends = _values(cells, bound)
-    span = max(max(core) - min(core), 1e-6)
-    low = min([min(core), *(max(end, min(core) - 0.6 * span) for end in ends)])
-    high = max([max(core), *(min(end, max(core) + 0.6 * span) for end in ends)])
+    first, last = min(core), max(core)
+    reach = 0.6 * max(last - first, 1e-6)
+    low = max(min([first, *ends]), first - reach)
+    high = min(max([last, *ends]), last + reach)
     if Quantity.of(bound).scale > 1:
-        high = max(min(high, 1.0), max(core))  # no share drops or rises by more than all
+        high = max(min(high, 1.0), last)  # no share drops or rises by more than all
+    if high - low < 1e-6:  # a level that equals its bound, or a bound of zero that nothing moved from
+        low, high = low - 0.01, high + 0.01
     around = _around(cells, bound)
     pieces = _pieces(low, high, around) if bound.kind != "level" and bound.limit > 0 else [(low, high, 1.0)]
-    knots = _knots(pieces, left, right)
-    built = Axis(knots, (), tuple(x for _, x in knots[1:-1]), None)
-    zero = built.x(0.0) if not built.clips(0.0) else None
-    return Axis(knots, tuple(_ticks(built, Quantity.of(bound))), built.breaks, zero)
+    bare = Axis(_knots(pieces, left, right), (0.0, ""), (), (), None)
+    label = f"≤{NBSP}{Quantity.of(bound).amount(bound.limit)}"
+    marked = replace(bare, bound=(bare.x(bound.limit), label), breaks=tuple(x for _, x in bare.knots[1:-1]))
+    zero = None if bare.clips(0.0) else bare.x(0.0)
+    return replace(marked, ticks=tuple(_ticks(marked, Quantity.of(bound))), zero=zero)
 
 
 def _values(cells: Iterable[CellResult], bound: BoundResult) -> tuple[list[float], list[float]]:
@@ -121,20 +128,18 @@ def _knots(pieces: list[tuple[float, float, float]], left: float, right: float) 
     return tuple(knots)
 
 
-def _ticks(built: Axis, quantity: Quantity) -> Iterable[tuple[float, str]]:
+def _ticks(scale: Axis, quantity: Quantity) -> Iterable[tuple[float, str]]:
     """Round values, piece by piece, the part around the bound first so that its labels win the room."""
-    pieces = list(pairwise(built.knots))
+    pieces = list(pairwise(scale.knots))
     pieces.sort(key=lambda piece: (piece[1][0] - piece[0][0]) / (piece[1][1] - piece[0][1]))
-    placed: list[float] = []
-    found: list[tuple[float, str]] = []
+    placed = [scale.bound]
     for (low, left), (high, right) in pieces:
-        step = _round_step((high - low) * MIN_TICK_GAP / (right - left) * 1.15)
+        step = _round_step((high - low) * TICK_GAP / (right - left))
         for index in range(math.ceil(low / step), math.floor(high / step) + 1):
-            x = built.x(index * step)
-            if all(abs(x - other) >= MIN_TICK_GAP * 0.9 for other in placed):
-                placed.append(x)
-                found.append((x, quantity.amount(float(f"{index * step:.12g}"))))
-    return sorted(found)
+            x, label = scale.x(index * step), quantity.amount(float(f"{index * step:.12g}"))
+            if all(abs(x - other) >= (len(label) + len(text) + 2) * CHARACTER / 2 for other, text in placed):
+                placed.append((x, label))
+    return sorted(placed[1:])
 
 
 def _round_step(least: float) -> float:

@@ -94,7 +94,7 @@ def _table(rows: list[Row], *, roomy: bool) -> Table:
         defense = "–" if row.cell.defense == "none" else row.cell.defense
         if row.planning and row.cell.defense != "none":
             defense += f", {row.planning}"
-        cells = [str(row.number), row.attack, defense, row.cell.budget]
+        cells = [str(row.number), row.attack, defense, row.budget]
         cells += [row.figures.level] if roomy else []
         cells.append(_change(row))
         cells += [row.figures.null] if roomy else []

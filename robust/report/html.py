@@ -22,7 +22,7 @@ from robust.report.clean import clean_table
 from robust.report.quantities import duration, level
 from robust.report.rows import Group, commands, findings, groups
 from robust.report.svg import NARROW, WIDE, legend, pictures, scale_changes
-from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, metric_name, plural, presentable
+from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, metric_name, moment, plural, presentable
 from robust.runner.results import CellResult, MetricResult, Results
 
 MAX_BYTES = 5_000_000
@@ -166,6 +166,7 @@ def _environment() -> Environment:
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
+        keep_trailing_newline=True,
         lstrip_blocks=True,
     )
     environment.globals.update(words=VERDICT_WORDS, meanings=VERDICT_MEANINGS)
@@ -174,6 +175,7 @@ def _environment() -> Environment:
         plural=plural,
         listed=listed,
         duration=duration,
+        moment=moment,
         other=lambda metric, cell: _other(cell, metric),
         scales=scale_changes,
     )

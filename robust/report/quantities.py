@@ -16,7 +16,6 @@ from robust.runner.results import BoundResult, CellResult, MetricResult
 DASH = "–"
 MINUS = "−"
 NBSP = "\u00a0"
-MAX_DECIMALS = 4
 _UNBOUNDED = ("rank_shift", "novelty")  # in bits, not shares of 1
 
 
@@ -25,16 +24,16 @@ def finite(*values: float | None) -> list[float]:
     return [value for value in values if value is not None and math.isfinite(value)]
 
 
-def decimals_for(uncertainty: float) -> int:
-    """Decimals that an uncertainty supports, 0 at least: 6.1 → 0, 2.1 → 1, 0.6 → 1, 0.12 → 2."""
+def decimals_for(uncertainty: float, most: int = 3) -> int:
+    """Decimals that an uncertainty supports, between 0 and `most`: 6.1 → 0, 2.1 → 1, 0.6 → 1, 0.12 → 2."""
     if not math.isfinite(uncertainty) or uncertainty <= 0:
-        return 1
+        return min(1, most)
     exponent = math.floor(math.log10(uncertainty))
     leading = uncertainty / 10.0**exponent
     digits = 1 if 3.55 <= leading < 9.5 else 2
     if leading >= 9.5:
         exponent += 1
-    return min(max(digits - 1 - exponent, 0), MAX_DECIMALS)
+    return min(max(digits - 1 - exponent, 0), most)
 
 
 def fixed(value: float | None, decimals: int, *, signed: bool = False) -> str:
@@ -74,7 +73,7 @@ class Quantity:
         ends = finite(metric.low, metric.high) if metric else []
         if len(ends) < 2:
             return 1 if self.scale > 1 else 3
-        return decimals_for(self.scale * abs(ends[1] - ends[0]) / 2)
+        return decimals_for(self.scale * abs(ends[1] - ends[0]) / 2, most=2 if self.scale > 1 else 3)
 
     def change(self, value: float | None, decimals: int) -> str:
         """A change with sign where customary, and unit: `12%`, `+1.2 pp`."""
@@ -144,7 +143,7 @@ def level(bound: BoundResult, metric: MetricResult) -> str:
         return f"{before} → {after}%"
     ends = finite(metric.low, metric.high)
     unit = abs(metric.clean) if bound.kind == "drop" else 1.0
-    decimals = min(decimals_for(unit * abs(ends[1] - ends[0]) / 2), 3) if len(ends) == 2 else 3
+    decimals = decimals_for(unit * abs(ends[1] - ends[0]) / 2) if len(ends) == 2 else 3
     return f"{fixed(metric.clean, decimals)} → {fixed(metric.attacked, decimals)}"
 
 

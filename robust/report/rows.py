@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from robust.report.quantities import Figures, Quantity, figures, finite, p_value
-from robust.report.text import attack_label, bound_text, change_heading, metric_name, planning
+from robust.report.quantities import NBSP, Figures, Quantity, figures, finite, p_value
+from robust.report.text import attack_label, bound_text, change_heading, knowledge, metric_name, planning
 from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Results, ThreatResult
 
 
@@ -18,7 +18,7 @@ class Row:
 
     Attributes:
         attack: with its parameters. planning: `adaptive`, `oblivious`, `transfer`, `model-blind` or empty.
-        setting: `plain → protected (oblivious)`, what it was planned and measured on. reason: verdict's reason, with p.
+        setting: `plain → protected`, what it was planned and measured on. reason: the verdict's reason, with p.
     """
 
     number: int
@@ -32,15 +32,13 @@ class Row:
     @classmethod
     def of(cls, number: int, cell: CellResult) -> Row:
         """Number a cell and write its figures."""
-        term = planning(cell)
-        setting = f"{'nothing' if cell.planned_on == 'none' else cell.planned_on} → {cell.measured_on}"
         return cls(
             number=number,
             cell=cell,
             figures=figures(cell),
             attack=attack_label(cell),
-            planning=term,
-            setting=f"{setting} ({term})" if term else setting,
+            planning=planning(cell),
+            setting=f"{'nothing' if cell.planned_on == 'none' else cell.planned_on} → {cell.measured_on}",
             reason=_reason(cell),
         )
 
@@ -50,10 +48,15 @@ class Row:
         return self.cell.metrics.get(self.cell.bound.metric)
 
     @property
+    def budget(self) -> str:
+        """The cell's budget, not broken at its equals sign."""
+        return self.cell.budget.replace(" = ", f"{NBSP}={NBSP}")
+
+    @property
     def attempt(self) -> str:
         """`bandwagon, 3% fake users, behind pca`."""
         behind = [] if self.cell.defense == "none" else [f"behind {self.cell.defense}"]
-        return ", ".join([self.attack, self.cell.budget, *behind])
+        return ", ".join([self.attack, self.budget, *behind])
 
     @property
     def others(self) -> dict[str, MetricResult]:
@@ -134,13 +137,8 @@ class Group:
 
     @property
     def knowledge(self) -> str:
-        """`log: popularity; model: none`, each statement once; a worst case is said so."""
-        known = dict.fromkeys(
-            f"{key.replace('_', ' ')}: {_word(value)}" for row in self.rows for key, value in row.cell.knowledge.items()
-        )
-        if any(row.cell.worst_case for row in self.rows):
-            known["worst case: the true next item"] = None
-        return "; ".join(known)
+        """What the attacker knows, each statement once: `how popular items are, nothing of the model, …`."""
+        return ", ".join(dict.fromkeys(part for row in self.rows for part in knowledge(row.cell)))
 
     @property
     def worst(self) -> Row | None:
@@ -152,10 +150,6 @@ class Group:
 def _excess(row: Row) -> float:
     change = row.metric.change if row.metric else 0.0
     return change / row.cell.bound.limit if row.cell.bound.limit > 0 else change
-
-
-def _word(value: object) -> str:
-    return ("no", "yes")[value] if isinstance(value, bool) else str(value)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,8 @@ class Layout:
 
     Attributes:
         left, right: the axis. change: where the figure of a change ends. interval: where its interval begins, None to
-        leave it out. verdict: where its word begins, None to set it below the change. label_characters: of a budget.
+        leave it out. verdict: where its word begins, None to set it below the change. row: height of a cell's row.
+        budget_characters, series_characters: in a line of a label.
     """
 
     name: str
@@ -37,13 +38,13 @@ class Layout:
     interval: float | None
     verdict: float | None
     row: float
-    label_characters: int
+    budget_characters: int
     series_characters: int
 
 
-WIDE = Layout("wide", 760, 150, 486, 562, 570, 656, 32, 20, 110)
-NARROW = Layout("narrow", 360, 98, 274, 358, None, None, 36, 15, 54)
-HEAD, FOOT, SERIES = 24.0, 24.0, 26.0
+WIDE = Layout("wide", 760, 150, 474, 548, 556, 660, 32, 17, 100)
+NARROW = Layout("narrow", 360, 116, 276, 358, None, None, 36, 13, 46)
+FOOT, SERIES, LINE = 26.0, 26.0, 14.0
 
 
 def pictures(group: Group, layout: Layout, *, victims: int, points: bool = True) -> list[str]:
@@ -61,7 +62,8 @@ def _picture(group: Group, bound: BoundResult, layout: Layout, named: bool, poin
     blocks = [(series, rows) for series, rows in blocks if rows]
     rows = [row for _, members in blocks for row in members]
     scale = axis([row.cell for row in rows], bound, layout.left, layout.right)
-    bottom = HEAD + sum(SERIES + layout.row * len(members) for _, members in blocks)
+    titles = [textwrap.wrap(series.label(with_victim=named), layout.series_characters) for series, _ in blocks]
+    bottom = sum(SERIES + LINE * (len(title) - 1) for title in titles) + layout.row * len(rows)
     height = bottom + FOOT
     key = f"picture-{group.number}-{index}-{layout.name}"
     svg = ET.Element(
@@ -75,12 +77,13 @@ def _picture(group: Group, bound: BoundResult, layout: Layout, named: bool, poin
     )
     _text_element(svg, "title", f"{group.threat.title}: {bound_text(bound)}", id=f"{key}-title")
     _text_element(svg, "desc", _description(rows), id=f"{key}-desc")
-    _frame(svg, scale, bound, layout, bottom)
-    y = HEAD
-    for series, members in blocks:
-        label = textwrap.shorten(series.label(with_victim=named), layout.series_characters, placeholder=" …")
-        _text_element(svg, "text", label, x=0, y=y + 18, **{"class": "series"})
-        y += SERIES
+    _frame(svg, scale, layout, bottom)
+    y = 0.0
+    for title, (_, members) in zip(titles, blocks, strict=True):
+        for index, line in enumerate(title):
+            _text_element(svg, "text", line, x=0, y=y + 18 + LINE * index, **{"class": "series"})
+        y += SERIES + LINE * (len(title) - 1)
+        _panel(svg, scale, layout, y, y + layout.row * len(members))
         _trend(svg, members, scale, y, layout)
         for row in members:
             _draw_row(svg, row, scale, y, layout, points)
@@ -100,23 +103,30 @@ def _description(rows: Sequence[Row]) -> str:
     return " ".join(sentences)
 
 
-def _frame(svg: ET.Element, scale: Axis, bound: BoundResult, layout: Layout, bottom: float) -> None:
-    """The region beyond the bound, ticks, zero, breaks in the scale, and the bound's own line."""
-    limit = scale.x(bound.limit)
-    _shape(svg, "rect", "beyond", x=limit, y=HEAD, width=layout.right - limit, height=bottom - HEAD)
+def _frame(svg: ET.Element, scale: Axis, layout: Layout, bottom: float) -> None:
+    """The axis with its ticks, the bound's among them, and its breaks."""
     _shape(svg, "line", "base", x1=layout.left, x2=layout.right, y1=bottom, y2=bottom)
     for x, label in scale.ticks:
-        _shape(svg, "line", "grid", x1=x, x2=x, y1=HEAD, y2=bottom + 4)
+        _shape(svg, "line", "base", x1=x, x2=x, y1=bottom, y2=bottom + 4)
         _text_element(svg, "text", label, x=x, y=bottom + 18, **{"class": "tick"})
-    if scale.zero is not None:
-        _shape(svg, "line", "zero", x1=scale.zero, x2=scale.zero, y1=HEAD, y2=bottom)
+    limit, label = scale.bound
+    _shape(svg, "line", "bound", x1=limit, x2=limit, y1=bottom, y2=bottom + 6)
+    _text_element(svg, "text", label, x=limit, y=bottom + 18, **{"class": "bound-label"})
     for x in scale.breaks:
-        _shape(svg, "line", "gap", x1=x, x2=x, y1=HEAD, y2=bottom)
         _shape(svg, "path", "slashes", d=f"M{_n(x - 5)} {_n(bottom + 5)}l4 -10M{_n(x + 1)} {_n(bottom + 5)}l4 -10")
-    _shape(svg, "line", "bound", x1=limit, x2=limit, y1=HEAD - 6, y2=bottom)
-    _text_element(
-        svg, "text", f"bound {Quantity.of(bound).amount(bound.limit)}", x=limit, y=HEAD - 11, **{"class": "bound-label"}
-    )
+
+
+def _panel(svg: ET.Element, scale: Axis, layout: Layout, top: float, bottom: float) -> None:
+    """Behind one series: what lies beyond the bound, the grid, no change, breaks in the scale, the bound itself."""
+    limit, _ = scale.bound
+    _shape(svg, "rect", "beyond", x=limit, y=top, width=layout.right - limit, height=bottom - top)
+    for x, _ in scale.ticks:
+        _shape(svg, "line", "grid", x1=x, x2=x, y1=top, y2=bottom)
+    if scale.zero is not None:
+        _shape(svg, "line", "zero", x1=scale.zero, x2=scale.zero, y1=top, y2=bottom)
+    for x in scale.breaks:
+        _shape(svg, "line", "gap", x1=x, x2=x, y1=top, y2=bottom)
+    _shape(svg, "line", "bound", x1=limit, x2=limit, y1=top, y2=bottom)
 
 
 def _trend(svg: ET.Element, rows: Sequence[Row], scale: Axis, top: float, layout: Layout) -> None:
@@ -189,7 +199,7 @@ def _mean(svg: ET.Element, row: Row, x: float, y: float) -> None:
 
 def _labels(svg: ET.Element, row: Row, y: float, layout: Layout) -> None:
     """Number, budget, change, interval and verdict in words."""
-    lines = textwrap.wrap(row.cell.budget, layout.label_characters, max_lines=2, placeholder=" …") or ["–"]
+    lines = textwrap.wrap(row.cell.budget, layout.budget_characters, max_lines=2, placeholder=" …") or ["–"]
     _text_element(svg, "text", str(row.number), x=16, y=y + 4, **{"class": "number"})
     for index, line in enumerate(lines):
         _text_element(svg, "text", line, x=24, y=y + 4 + 13 * index, **{"class": "budget"})
@@ -219,7 +229,8 @@ def legend(group: Group, *, points: bool = True) -> list[tuple[str, str]]:
     if points and any(row.cell.points for row in rows):
         marks.append(("circle", "seed", {"cx": 10, "cy": 7, "r": 2.4}, "one seed"))
     if any(row.metric is not None and finite(row.metric.null) for row in rows):
-        marks.append(("path", "null", {"d": "M6.5 3.5l7 7m0 -7l-7 7"}, "noise floor: no attack, another seed"))
+        meaning = "noise floor: no attack, another seed (tick: one seed)"
+        marks.append(("path", "null", {"d": "M3.5 3.5l7 7m0 -7l-7 7M16 4v6"}, meaning))
     if any(row.cell.control for row in rows):
         marks.append(("path", "control", {"d": "M10 2.5l4.2 7.6h-8.4z"}, "random control at equal budget"))
     marks.append(("path", "bound", {"d": "M10 0v14"}, "bound; shaded: beyond it"))

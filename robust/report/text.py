@@ -6,6 +6,8 @@ as terminal escapes and marks that reverse the direction of text, is replaced he
 
 from __future__ import annotations
 
+import calendar
+import datetime
 import unicodedata
 from typing import Any
 
@@ -103,6 +105,34 @@ def planning(cell: CellResult) -> str:
     if cell.measured_on == "protected":
         return "adaptive" if cell.planned_on == "protected" else "oblivious"
     return ""
+
+
+_KNOWN = {
+    ("log", "none"): "nothing of the log",
+    ("log", "popularity"): "how popular each item is",
+    ("log", "full"): "the whole log",
+    ("model", "none"): "nothing of the model",
+    ("model", "lists"): "the model's lists",
+    ("model", "scores"): "the model's scores",
+    ("model", "gradients"): "the model's gradients",
+    ("next_item", "False"): "not the true next item",
+    ("next_item", "True"): "the true next item (worst case)",
+}
+
+
+def knowledge(cell: CellResult) -> list[str]:
+    """What a cell's attacker knew, in words; statements of a newer version as they are."""
+    return [_KNOWN.get((key, str(value)), f"{key}: {value}") for key, value in cell.knowledge.items()]
+
+
+def moment(text: str) -> str:
+    """`2026-11-24T16:07:43Z` as `24 November 2026, 16:07 UTC`; what is no such time stays as it is."""
+    try:
+        time = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    zone = f" {time.tzname()}" if time.tzinfo else ""
+    return f"{time.day} {calendar.month_name[time.month]} {time.year}, {time:%H:%M}{zone}"
 
 
 def plural(count: int, noun: str, nouns: str | None = None) -> str:

@@ -1,0 +1,80 @@
+"""How results are arranged: numbers, series, worst cells, findings, and the machine-readable form."""
+
+from __future__ import annotations
+
+import json
+
+from robust.report import render
+from robust.report.clean import clean_table
+from robust.report.rows import commands, findings, groups
+from robust.runner.results import Flag, Results, ThreatResult
+from tests.unit.report.example import COMMAND, QUALITY, cell, example, unmeasured
+
+
+def test_numbers_run_through_and_budgets_ascend_within_a_series() -> None:
+    arranged = groups(example())
+    assert [row.number for group in arranged for row in group.rows] == list(range(1, len(example().cells) + 1))
+    for group in arranged:
+        for series in group.series:
+            sizes = [row.cell.budget_size for row in series.rows]
+            assert sizes == sorted(sizes)
+
+
+def test_every_cell_appears_even_if_no_threat_lists_it() -> None:
+    stray = cell("elsewhere", "a", ("1 edit", 1.0), QUALITY, 0.02, 0.01, "PASS")
+    arranged = groups(example().model_copy(update={"cells": [*example().cells, stray]}))
+    assert arranged[-1].threat.id == "elsewhere"
+    assert [row.cell.id for row in arranged[-1].rows] == [stray.id]
+
+
+def test_the_worst_cell_is_the_one_that_goes_furthest_towards_its_bound() -> None:
+    worst = [group.worst.number if group.worst else None for group in groups(example())]
+    assert worst == [4, 10, 16, 18]
+    missing = unmeasured("t", "a", ("1 edit", 1.0), "NOT_APPLICABLE", "needs gradients")
+    threat = ThreatResult(id="t", title="T", verdict="NOT_APPLICABLE", summary="", cells=[missing.id])
+    (group,) = groups(example().model_copy(update={"cells": [missing], "threats": [threat]}))
+    assert group.worst is None
+
+
+def test_findings_are_gathered_by_name_with_each_cause_once() -> None:
+    def flagged(attack: str, cause: str) -> object:
+        flag = Flag(name="weak", cause=cause, remedy="train longer")
+        return cell("t", attack, ("1 edit", 1.0), QUALITY, 0.02, 0.01, "PASS", flags=[flag])
+
+    cells = [flagged("a", "one"), flagged("b", "one"), flagged("c", "two")]
+    review = Results.model_validate({**example().model_dump(by_alias=True), "cells": cells, "threats": []})
+    (finding,) = findings(review, groups(review))
+    assert finding.causes == {"one": ["cell 1", "cell 2"], "two": ["cell 3"]}
+    assert finding.remedies == ["train longer"]
+
+
+def test_cells_share_a_command_and_fall_back_on_the_reviews() -> None:
+    review = example()
+    other = review.cells[0].model_copy(update={"reproduce": "robust review --only 1"})
+    silent = review.cells[1].model_copy(update={"reproduce": ""})
+    review = review.model_copy(update={"cells": [other, silent, *review.cells[2:]]})
+    found = commands(groups(review), review.command)
+    assert [row.number for row in found["robust review --only 1"]] == [1]
+    assert len(found[COMMAND]) == len(review.cells) - 1
+
+
+def test_clean_table_says_whether_order_matters() -> None:
+    table = clean_table(example())
+    assert [row.name for row in table.rows] == ["gru4rec", "popularity", "Markov, first order", "item-kNN"]
+    assert table.columns[0] == "NDCG@10"
+    assert table.remarks[0].startswith("Order matters on this log")
+    body = example().model_dump(by_alias=True)
+    body["victims"][0]["baselines"]["popularity"]["ndcg@10"] = 0.5
+    body["victims"][0]["metrics"]["ndcg@10"] = 0.4
+    remarks = clean_table(Results.model_validate(body)).remarks
+    assert remarks[0].startswith("Order hardly matters on this log")
+    assert "gru4rec (NDCG@10 0.400) stays below Markov" in remarks[1]
+
+
+def test_json_is_the_results_and_reads_back() -> None:
+    text = render(example(), "json")
+    assert Results.model_validate_json(text) == example()
+    body = json.loads(text)
+    assert body["schema"] == 1
+    assert list(body) == sorted(body)
+    assert text == render(Results.model_validate_json(text), "json")
