@@ -149,7 +149,7 @@ def _draw_row(svg: ET.Element, row: Row, scale: Axis, top: float, layout: Layout
     upper, lower = _lanes(top, layout)
     _labels(svg, row, upper, layout)
     if row.metric is None or not finite(row.metric.change):
-        room = int((layout.right - layout.left) / 6)
+        room = int((layout.right - layout.left) / 6.8)
         text = textwrap.shorten(row.reason or "not measured", room, placeholder=" …")
         _text_element(svg, "text", text, x=layout.left + 4, y=upper + 4, **{"class": "absent"})
         return
