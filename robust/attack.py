@@ -76,7 +76,7 @@ class PoisoningAttack(Attack):
         """Run within the budget.
 
         Against a known sanitiser, a model-blind attack becomes adaptive: each of its variants is tried, and the one
-        whose fake users look least suspicious is kept. Variants are compared by the area under the ROC curve with
+        whose fake users look least suspicious is kept, the first of equals. Variants are compared by the area under the ROC curve with
         which the sanitiser tells fakes from genuine users.
         """
         self._check_goal(goal)
@@ -84,12 +84,12 @@ class PoisoningAttack(Attack):
             raise NotApplicable(f"'{self.name}' poisons a log: its budget states users or rows")
         if access.knows_defense and self.model_access == "none":
             candidates = self.variants()
-            seeds = rng.spawn(len(candidates))
-            edits = [v.poison(access, goal, budget, r) for v, r in zip(candidates, seeds, strict=True)]
-            detected = [_detection_auc(access, edit) for edit in edits]
+            seed = int(rng.integers(2**63))  # the same for all, so that forms differ in their parameters only
+            edits = [v.poison(access, goal, budget, np.random.default_rng(seed)) for v in candidates]
+            detected = [round(_detection_auc(access, edit), 4) for edit in edits]
             best = int(np.argmin(detected))
             edit = edits[best]
-            chosen = candidates[best].model_dump(mode="json") | {"detection_auc": round(detected[best], 4)}
+            chosen = candidates[best].model_dump(mode="json") | {"detection_auc": detected[best]}
         else:
             edit, chosen = self.poison(access, goal, budget, rng), self.model_dump(mode="json")
         check_edit(self.name, edit, budget, access.n_items)
