@@ -76,8 +76,8 @@ class PoisoningAttack(Attack):
         """Run within the budget.
 
         Against a known sanitiser, a model-blind attack becomes adaptive: each of its variants is tried, and the one
-        whose fake users look least suspicious is kept, the first of equals. Variants are compared by the area under the ROC curve with
-        which the sanitiser tells fakes from genuine users.
+        whose fake users look least suspicious is kept, the first of equals. Variants are compared by the area under
+        the ROC curve with which the sanitiser tells fakes from genuine users.
         """
         self._check_goal(goal)
         if budget.users is None and budget.rows is None:
