@@ -32,7 +32,8 @@ class RecurrentSettings(TrainingSettings):
     """
 
     cell: Cell = "gru"
-    hidden: int = Field(default=128, ge=1)
+    hidden: int = Field(default=64, ge=1)
+    learning_rate: float = Field(default=8e-3, gt=0)
 
 
 class _Recurrence(Encoder):

@@ -19,7 +19,7 @@ class TrainingSettings(Frozen):
         dimension: of the item embeddings. dropout: rate, in steps of 1/256.
         learning_rate: Adam's highest; it rises over the first `warm_up` of the steps, then falls to 0 by a cosine.
         batch_size: windows per step. weight_decay: decoupled (AdamW), on matrices other than the item table.
-        max_epochs, max_steps: whichever is reached first ends a fit.
+        max_epochs: passes over the log in a fit, but at least `min_steps` steps (a small log), at most `max_steps`.
         patience: validations without improvement that end it earlier; there are `validations` of them in a fit,
             evenly spread, on the last item of `validation_share` of the users, at most `validation_users`.
         loss: `full` softmax over all items, `sampled` with `negatives` shared by a step's positions, or `auto`:
@@ -30,11 +30,12 @@ class TrainingSettings(Frozen):
     context: int = Field(default=50, ge=1)
     dimension: int = Field(default=64, ge=1)
     dropout: float = Field(default=0.2, ge=0, lt=1)
-    learning_rate: float = Field(default=2e-3, gt=0)
+    learning_rate: float = Field(default=5e-3, gt=0)
     warm_up: float = Field(default=0.05, ge=0, le=1)
     weight_decay: float = Field(default=0.0, ge=0)
-    batch_size: int = Field(default=128, ge=1)
-    max_epochs: int = Field(default=30, ge=1)
+    batch_size: int = Field(default=64, ge=1)
+    max_epochs: int = Field(default=15, ge=1)
+    min_steps: int = Field(default=400, ge=1)
     max_steps: int = Field(default=4000, ge=1)
     patience: int = Field(default=5, ge=1)
     validations: int = Field(default=20, ge=1)

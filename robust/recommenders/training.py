@@ -156,12 +156,13 @@ def train(
     stopping = _EarlyStopping(encoder, held, settings.patience, settings.context)
     if steps is None:
         per_epoch = len(cut(held.train, settings.context, np.random.default_rng(0)).first) / settings.batch_size
-        steps = min(settings.max_steps, max(math.ceil(per_epoch * settings.max_epochs), 1))
+        wanted = max(math.ceil(per_epoch * settings.max_epochs), settings.min_steps)
+        steps = min(wanted, settings.max_steps)
     peak = settings.learning_rate * (settings.resume_rate if resumed else 1.0)
-    optimiser = _optimiser(encoder, peak, settings.weight_decay)
+    optimiser = new_optimiser(encoder, peak, settings.weight_decay)
     softmax = Softmax(held.train, settings, encoder.table.device)
     dropout = Dropout(settings.dropout, generator)
-    stream = _endless(held.train, settings, rng)
+    stream = endless(held.train, settings, rng)
     done = 0
     for done in range(1, steps + 1):
         for group in optimiser.param_groups:
@@ -179,14 +180,14 @@ def train(
     return Trained(encoder, done)
 
 
-def _optimiser(encoder: Encoder, rate: float, weight_decay: float) -> torch.optim.Optimizer:
+def new_optimiser(encoder: Encoder, rate: float, weight_decay: float) -> torch.optim.Optimizer:
     matrices = [p for p in encoder.parameters() if p.ndim > 1 and p is not encoder.table]
     others = [p for p in encoder.parameters() if p.ndim == 1 or p is encoder.table]
     groups = [{"params": matrices, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0}]
     return torch.optim.AdamW([g for g in groups if g["params"]], lr=rate, fused=True)
 
 
-def _endless(log: InteractionLog, settings: TrainingSettings, rng: np.random.Generator) -> Iterator[Batch]:
+def endless(log: InteractionLog, settings: TrainingSettings, rng: np.random.Generator) -> Iterator[Batch]:
     while True:
         yield from batches(log, cut(log, settings.context, rng), settings.batch_size, rng)
 
