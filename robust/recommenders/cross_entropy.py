@@ -1,32 +1,44 @@
 """Softmax cross-entropy over a catalogue of items, without ever holding [positions, items].
 
-`cross_entropy` walks over the positions in chunks that stay in the cache, and computes the gradients in the forward
-pass, chunk by chunk, since the loss is a scalar: a third of the memory traffic, and none of the memory.
-`sampled_cross_entropy` estimates the softmax's denominator from shared negatives (Bengio and Senécal 2003;
-Jean et al. 2015, section 3).
+Both losses walk over the positions in chunks that stay in the cache, and compute the gradients in the forward pass,
+chunk by chunk, since the loss is a scalar: a third of the memory traffic, and none of the memory. They can be
+differentiated once.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 # logits per chunk: 1.5 MB of float32, which stays in a core's second-level cache
 _CPU_CHUNK = 400_000
 _GPU_CHUNK = 64_000_000
 
 
-class _ChunkedCrossEntropy(torch.autograd.Function):
+def _chunk_rows(hidden: Tensor, columns: int) -> int:
+    return min(max((_GPU_CHUNK if hidden.is_cuda else _CPU_CHUNK) // columns, 16), len(hidden))
+
+
+def _softmax(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
+    """The softmax of each row, and the logarithm of its denominator.
+
+    log Σ exp(logits) = logit − log softmax of any column; the likeliest one is the best conditioned.
+    """
+    softmax = torch.softmax(logits, dim=1, out=out)
+    return softmax, logits.amax(dim=1) - softmax.amax(dim=1).log_()
+
+
+class _Full(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor) -> Tensor:
         n, n_items = len(hidden), len(items)
-        chunk = (_GPU_CHUNK if hidden.is_cuda else _CPU_CHUNK) // n_items
-        chunk = min(max(chunk, 16), n)
-        logits_buffer = hidden.new_empty(chunk, n_items)
-        softmax_buffer = hidden.new_empty(chunk, n_items)
+        chunk = _chunk_rows(hidden, n_items)
+        logits_buffer, softmax_buffer = hidden.new_empty(2, chunk, n_items)
         wants_hidden, wants_items = ctx.needs_input_grad[:2]
         hidden_gradient = torch.empty_like(hidden) if wants_hidden else None
         items_gradient = torch.zeros_like(items) if wants_items else None
@@ -34,13 +46,11 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         for start in range(0, n, chunk):
             rows = hidden[start : start + chunk]
             size = len(rows)
-            logits = torch.mm(rows, items.T, out=logits_buffer[:size])
             chosen = targets[start : start + size].unsqueeze(1)
-            softmax = torch.softmax(logits, dim=1, out=softmax_buffer[:size])
-            # log Σ exp(logits) = logit − log softmax of any item; the likeliest one is the best conditioned
-            normaliser = logits.amax(dim=1) - softmax.amax(dim=1).log_()
+            logits = torch.mm(rows, items.T, out=logits_buffer[:size])
+            softmax, normaliser = _softmax(logits, softmax_buffer[:size])
             losses[start : start + size] = normaliser - logits.gather(1, chosen).squeeze(1)
-            softmax.scatter_add_(1, chosen, softmax.new_full((size, 1), -1.0))
+            softmax.scatter_add_(1, chosen, softmax.new_full((size, 1), -1.0))  # now ∂loss/∂logits
             if hidden_gradient is not None:
                 torch.mm(softmax, items, out=hidden_gradient[start : start + size])
             if items_gradient is not None:
@@ -50,9 +60,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None]:
-        hidden, items = ctx.gradients
-        return (None if hidden is None else hidden * gradient, None if items is None else items * gradient, None)
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (*(None if g is None else g * gradient for g in ctx.gradients), None)
 
 
 def cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor) -> Tensor:
@@ -60,27 +69,82 @@ def cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         hidden: [N, D], one row per target position. items: [V, D]. targets: int64 [N], rows of `items`.
-
-    Returns:
-        A scalar. It can be differentiated once.
     """
-    loss: Tensor = _ChunkedCrossEntropy.apply(hidden, items, targets)  # type: ignore[no-untyped-call]
+    loss: Tensor = _Full.apply(hidden, items, targets)  # type: ignore[no-untyped-call]
     return loss
 
 
-def sampled_cross_entropy(
-    hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor, expected: Tensor
-) -> Tensor:
+@dataclass(frozen=True)
+class Negatives:
+    """Items drawn with replacement, for all positions of a step; each item once.
+
+    Attributes:
+        items: int64 [m], distinct. correction: float [m], log(times drawn / times expected), added to the logits.
+        column: int64 [V], where an item stands in `items`, or −1.
+    """
+
+    items: Tensor
+    correction: Tensor
+    column: Tensor
+
+    @classmethod
+    def draw(cls, weights: Tensor, count: int, generator: torch.Generator) -> Negatives:
+        """`count` draws with probabilities proportional to `weights` [V]."""
+        drawn = torch.multinomial(weights, count, replacement=True, generator=generator)
+        items, times = torch.unique(drawn, return_counts=True)
+        expected = count * weights[items] / weights.sum()
+        column = torch.full((len(weights),), -1, device=weights.device)
+        column[items] = torch.arange(len(items), device=weights.device)
+        return cls(items, (times / expected).log(), column)
+
+
+class _Sampled(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, positives: Tensor, negatives: Tensor, correction: Tensor, column: Tensor
+    ) -> Tensor:
+        n, count = len(hidden), len(negatives)
+        chunk = _chunk_rows(hidden, count + 1)
+        logits_buffer, softmax_buffer = hidden.new_empty(2, chunk, count + 1)  # column 0: the positive
+        hidden_gradient, positives_gradient = torch.empty_like(hidden), torch.empty_like(positives)
+        negatives_gradient = torch.zeros_like(negatives)
+        losses = hidden.new_empty(n)
+        for start in range(0, n, chunk):
+            part = slice(start, start + chunk)
+            rows, own = hidden[part], positives[part]
+            logits = logits_buffer[: len(rows)]
+            logits[:, 1:] = torch.addmm(correction, rows, negatives.T)
+            logits[:, 0] = (rows * own).sum(dim=1)
+            hit = column[part] >= 0
+            logits[hit, column[part][hit] + 1] = -torch.inf
+            softmax, normaliser = _softmax(logits, softmax_buffer[: len(rows)])
+            losses[part] = normaliser - logits[:, 0]
+            softmax[:, 0] -= 1.0  # now ∂loss/∂logits
+            missed = softmax[:, :1]
+            hidden_gradient[part] = torch.addmm(missed * own, softmax[:, 1:], negatives)
+            positives_gradient[part] = missed * rows
+            negatives_gradient.addmm_(softmax[:, 1:].T, rows)
+        ctx.gradients = tuple(g.div_(n) for g in (hidden_gradient, positives_gradient, negatives_gradient))
+        return losses.mean()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return (*(g * gradient for g in ctx.gradients), None, None)
+
+
+def sampled_cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives) -> Tensor:
     """Mean cross-entropy with the softmax's denominator estimated from negatives that all positions share.
 
-    exp(s_target) + Σ_j exp(s_j) / (m q_j) over m negatives drawn from q estimates the denominator, so each negative's
-    logit is corrected by −log(m q_j) ("log-Q"); the target's is not. A negative that is the target is left out.
+    Bengio and Senécal 2003; Jean et al. 2015, section 3. exp(s_target) + Σ_j exp(s_j) / (m q_j) over m draws from q
+    estimates the denominator, so a negative's logit is corrected by −log(m q_j) ("log-Q"); the target's is not. A
+    negative that is the target itself is left out.
 
     Args:
         hidden: [N, D]. items: [V, D]. targets: int64 [N].
-        negatives: int64 [m], drawn with replacement. expected: [m], how often each was expected, m q_j.
     """
-    positive = (hidden * torch.nn.functional.embedding(targets, items)).sum(dim=1, keepdim=True)
-    logits = hidden @ torch.nn.functional.embedding(negatives, items).T - expected.log()
-    logits = logits.masked_fill(targets.unsqueeze(1) == negatives, float("-inf"))
-    return (torch.logsumexp(torch.cat([positive, logits], dim=1), dim=1) - positive.squeeze(1)).mean()
+    positives, others = F.embedding(targets, items), F.embedding(negatives.items, items)
+    column = negatives.column[targets]
+    correction = negatives.correction.to(hidden.dtype)
+    loss: Tensor = _Sampled.apply(hidden, positives, others, correction, column)  # type: ignore[no-untyped-call]
+    return loss

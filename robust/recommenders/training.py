@@ -21,7 +21,7 @@ from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.recommenders.alignment import align_left
 from robust.recommenders.allocator import tune_allocator
-from robust.recommenders.cross_entropy import cross_entropy, sampled_cross_entropy
+from robust.recommenders.cross_entropy import Negatives, cross_entropy, sampled_cross_entropy
 from robust.recommenders.dropout import Dropout
 from robust.recommenders.encoder import Encoder
 from robust.recommenders.settings import TrainingSettings
@@ -75,27 +75,25 @@ class Trained:
 
 
 class Softmax:
-    """The output layer's loss: full, or sampled with negatives that one step shares."""
+    """The output layer's loss: full, or sampled with negatives that one step shares.
+
+    Negatives are drawn by popularity to the power of 3/4, plus one for items without rows: they are negatives too.
+    """
 
     def __init__(self, log: InteractionLog, settings: TrainingSettings, device: torch.device) -> None:
         few = log.n_items <= settings.full_softmax_items
         self.full = settings.loss == "full" or (settings.loss == "auto" and few)
         self.count = settings.negatives
-        # popularity, flattened, plus something for items without rows: they are negatives too
-        weights = (torch.from_numpy(log.popularity[1:].copy()).to(device, torch.float64) + 1.0) ** 0.75
-        self.weights = weights
-        self.expected = (self.count * weights / weights.sum()).float()
+        self.weights = torch.from_numpy((log.popularity[1:] + 1.0) ** 0.75).to(device)
 
-    def draw(self, generator: torch.Generator) -> Tensor | None:
-        """int64 [negatives], rows of the table without its padding row; None for the full softmax."""
-        if self.full:
-            return None
-        return torch.multinomial(self.weights, self.count, replacement=True, generator=generator)
+    def draw(self, generator: torch.Generator) -> Negatives | None:
+        """Negatives for one step; None for the full softmax."""
+        return None if self.full else Negatives.draw(self.weights, self.count, generator)
 
-    def __call__(self, hidden: Tensor, items: Tensor, targets: Tensor, negatives: Tensor | None) -> Tensor:
+    def __call__(self, hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives | None) -> Tensor:
         if negatives is None:
             return cross_entropy(hidden, items, targets)
-        return sampled_cross_entropy(hidden, items, targets, negatives, self.expected[negatives])
+        return sampled_cross_entropy(hidden, items, targets, negatives)
 
 
 def make_step(encoder: Encoder, batch: Batch, softmax: Softmax, dropout: Dropout, generator: torch.Generator) -> Step:

@@ -159,7 +159,7 @@ def test_auto_loss_depends_on_the_catalogue() -> None:
     assert Softmax(log, TrainingSettings(full_softmax_items=20), device).draw(generator) is None
     sampled = Softmax(log, TrainingSettings(full_softmax_items=19, negatives=7), device).draw(generator)
     assert sampled is not None
-    assert sampled.shape == (7,)
+    assert 1 <= len(sampled.items) <= 7
 
 
 @pytest.mark.parametrize("kind", [SASRec, GRU4Rec])
