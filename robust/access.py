@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robust.errors import BudgetExceeded, NotApplicable, NotKnown, RobustError
-from robust.log import Int32, Int64, InteractionLog, SequenceBatch
+from robust.log import Bool, Int32, Int64, InteractionLog, SequenceBatch
 from robust.recommenders.protocols import Capability, Float32, Recommender, capabilities
 from robust.threat import Knowledge
 
@@ -77,6 +77,14 @@ class ModelView:
         self._counter.add(len(sequences))
         scores: Float32 = recommender.score(sequences)
         return scores
+
+    def passes_guard(self, sequences: SequenceBatch) -> Bool | None:
+        """bool [B, L], which positions an input guard lets through; None without a guard.
+
+        Needs `gradients`: who holds the weights holds the guard. Not a query: nothing is ranked.
+        """
+        kept = getattr(self._granted("gradients"), "kept", None)
+        return None if kept is None else np.asarray(kept(sequences), dtype=bool)
 
     @property
     def item_embeddings(self) -> torch.Tensor:

@@ -88,7 +88,7 @@ def ascend(
     step_size: float,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Projected gradient ascent (Madry et al., ICLR 2018, eq. 2.1), normalised and projected per position.
+    """Projected gradient ascent (Madry et al., ICLR 2018), normalised and projected per position.
 
     Args:
         objective: what to raise, from embeddings [B, L, D]; a value per row [B], or one for all of them.

@@ -1,6 +1,6 @@
 """Random noise of the same size: the control of every embedding attack.
 
-He et al., "Adversarial Personalized Ranking for Recommendation", SIGIR 2018, section 3.1: random perturbations of the
+He et al., "Adversarial Personalized Ranking for Recommendation", SIGIR 2018: random perturbations of the
 size that ruins a model when it is adversarial hardly move it. A random direction per position, of size exactly ε.
 """
 
@@ -23,7 +23,7 @@ class Noise(EmbeddingAttack):
     """One random draw on the sphere of radius ε (l2), or a random corner of the box (linf); asks no query."""
 
     name: ClassVar[str] = "noise"
-    source: ClassVar[str] = "He et al., SIGIR 2018, section 3.1 (arXiv 1808.03908)"
+    source: ClassVar[str] = "He et al., SIGIR 2018 (arXiv 1808.03908)"
     tags: ClassVar[tuple[str, ...]] = ("control",)
 
     def perturb(

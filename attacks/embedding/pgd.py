@@ -1,7 +1,7 @@
 """Projected gradient ascent on the embedded sequence.
 
-Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018, eq. 2.1; on recommenders,
-Anelli et al., "MSAP", FLAIRS 2021, section 3:
+Madry et al., "Towards Deep Learning Models Resistant to Adversarial Attacks", ICLR 2018; on recommenders,
+Anelli et al., "MSAP", FLAIRS 2021:
 
     δ ← Π_ε(δ + α · g/‖g‖₂)  or  Π_ε(δ + α · sign(g)),   α = 2.5 ε / steps
 
@@ -35,7 +35,7 @@ class PGD(EmbeddingAttack):
     """
 
     name: ClassVar[str] = "pgd"
-    source: ClassVar[str] = "Madry et al., ICLR 2018, eq. 2.1 (arXiv 1706.06083); Anelli et al., FLAIRS 2021"
+    source: ClassVar[str] = "Madry et al., ICLR 2018 (arXiv 1706.06083); Anelli et al., FLAIRS 2021"
     tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0043.000", "nist-ai-100-2e2025:evasion")
     control: ClassVar[str | None] = "noise"
 

@@ -23,6 +23,14 @@ class Proposals:
     items: Tensor
     valid: Tensor
 
+    def reordered(self, order: Tensor) -> Proposals:
+        """The same proposals with columns permuted by `order` [B, c]."""
+        return Proposals(self.positions.gather(1, order), self.items.gather(1, order), self.valid.gather(1, order))
+
+    def first(self, count: int) -> Proposals:
+        """The first `count` columns."""
+        return Proposals(self.positions[:, :count], self.items[:, :count], self.valid[:, :count])
+
 
 @dataclass(frozen=True)
 class Catalogue:
@@ -54,7 +62,7 @@ class Catalogue:
 
 def first_order(gradient: Tensor, items: Tensor, free: Tensor, catalogue: Catalogue, candidates: int) -> Proposals:
     """Largest first-order gain g_j · (E_i − e_j) over all free positions j and items i (HotFlip: Ebrahimi et al., ACL
-    2018, eq. 1, with whole embeddings in place of one-hot characters).
+    2018, with whole embeddings in place of one-hot characters).
 
     Args:
         gradient: [B, L, D], of the objective to raise. items: int64 [B, L]. free: bool [B, L].
@@ -79,7 +87,7 @@ def first_order(gradient: Tensor, items: Tensor, free: Tensor, catalogue: Catalo
 
 def sign_cosine(gradient: Tensor, items: Tensor, free: Tensor, catalogue: Catalogue, candidates: int) -> Proposals:
     """At the free position of largest gradient norm, the items of largest cosine to e_j + sign(g_j) (Yue et al., RecSys
-    2022, section 4.1).
+    2022).
 
     Weaker than random candidates at the same position on ml-1m without τ (NDCG@10 .188 against .099, 2 edits).
     """

@@ -1,7 +1,7 @@
 """Substitution of items in a sequence, guided by gradients.
 
-Yue et al., "Defending Substitution-Based Profile Pollution Attacks on Sequential Recommenders", RecSys 2022, sections
-3 and 4.1: z items of a sequence are replaced by items of cosine ≥ τ so that the list changes most. Of the candidates
+Yue et al., "Defending Substitution-Based Profile Pollution Attacks on Sequential Recommenders", RecSys 2022:
+z items of a sequence are replaced by items of cosine ≥ τ so that the list changes most. Of the candidates
 that a gradient proposes, the one that truly moves the objective most is kept, if it moves it at all.
 
 `gain: sign-cosine` is the paper's proposal rule; `gain: first-order` (default) is HotFlip's (Ebrahimi et al., ACL
@@ -14,7 +14,8 @@ that a gradient proposes, the one that truly moves the objective most is kept, i
 Known deviations from the released code: τ is kept (an item without similar items is never substituted; the release
 multiplies failing candidates by 0 and so takes them where nothing else is left); a candidate is accepted by the
 objective that the attacker can compute (the release accepts by the true next item, a leak); gradients are taken in
-evaluation mode; no position wraps at the left edge; each position is substituted at most once.
+evaluation mode; no position wraps at the left edge; each position is substituted at most once. Ours is what happens
+before a guard: a gradient does not see that the guard will drop its favourite, so proposals that pass come first.
 """
 
 from __future__ import annotations
@@ -34,6 +35,9 @@ from robust.log import SequenceBatch
 from robust.perturbation import chunk_rows
 from robust.threat import Budget
 
+REACH = 10
+"""Against a guard, how many times more proposals are looked at before the model is asked."""
+
 
 class Substitution(EvasionAttack):
     """Replace up to `budget.edits` items of each sequence.
@@ -44,9 +48,7 @@ class Substitution(EvasionAttack):
     """
 
     name: ClassVar[str] = "substitution"
-    source: ClassVar[str] = (
-        "Yue et al., RecSys 2022, sections 3-4.1 (arXiv 2207.11237); gain: Ebrahimi et al., ACL 2018"
-    )
+    source: ClassVar[str] = "Yue et al., RecSys 2022 (arXiv 2207.11237); gain: Ebrahimi et al., ACL 2018"
     tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0043.000", "atlas@5.6.1:AML.T0015", "ML01:2023")
     model_access: ClassVar[Literal["none", "lists", "scores", "gradients"]] = "gradients"
     control: ClassVar[str | None] = "random-substitution"
@@ -96,11 +98,15 @@ class Substitution(EvasionAttack):
         items = torch.from_numpy(clean.items.astype(np.int64))
         free = items != 0
         rows = torch.arange(len(clean))  # those that still search
+        unguarded = access.model.passes_guard(clean[:1]) is None
         gradient, reached = torch.empty(0), torch.empty(0)
         for edit in range(edits):
             if edit == 0 or self.gain == "first-order":
                 gradient, reached = _gradient(access, _batch(clean, items, rows), objective.take(rows))
-            proposals = propose(gradient, items[rows], free[rows], catalogue, self.candidates)
+            reach = self.candidates if unguarded else self.candidates * REACH
+            proposals = propose(gradient, items[rows], free[rows], catalogue, reach)
+            if not unguarded:
+                proposals = _passing_first(access, clean, items, rows, proposals).first(self.candidates)
             best, value = self._try(access, clean, objective, items, rows, proposals)
             chosen = best[:, None]
             position = proposals.positions.gather(1, chosen)[:, 0]
@@ -137,6 +143,19 @@ class Substitution(EvasionAttack):
             values[asked, column] = objective.take(rows[asked])(torch.from_numpy(scores))
         value, best = values.max(dim=1)
         return best, value
+
+
+def _passing_first(
+    access: AccessView, clean: SequenceBatch, items: Tensor, rows: Tensor, proposals: Proposals
+) -> Proposals:
+    """The proposals that a guard would not drop on the spot before those that it would, else in their order."""
+    count = proposals.items.shape[1]
+    positions, substitutes = proposals.positions.reshape(-1, 1), proposals.items.reshape(-1, 1)
+    tried = items[rows].repeat_interleave(count, dim=0).scatter(1, positions, substitutes)
+    users = clean[rows.repeat_interleave(count).numpy()]
+    kept = access.model.passes_guard(users.with_items(tried.numpy()))
+    passing = torch.from_numpy(np.asarray(kept)).gather(1, positions).reshape(-1, count)
+    return proposals.reordered((~passing | ~proposals.valid).to(torch.int8).argsort(dim=1, stable=True))
 
 
 def _batch(clean: SequenceBatch, items: Tensor, rows: Tensor) -> SequenceBatch:

@@ -1,6 +1,6 @@
 """The bandwagon (popular) attack: target items among the most popular items, and random filler.
 
-Mobasher et al., "Toward Trustworthy Recommender Systems", ACM TOIT 2007, section 3.1; Burke et al., 2005: the selected
+Mobasher et al., "Toward Trustworthy Recommender Systems", ACM TOIT 2007; Burke et al., 2005: the selected
 items are the most popular ones, so that a fake user resembles many genuine users at the price of public knowledge.
 
 Known deviations: no ratings in implicit logs, as for `random`. Released code (ARLib) emits 1.5 times the profile
@@ -32,7 +32,7 @@ class Bandwagon(PoisoningAttack):
     """
 
     name: ClassVar[str] = "bandwagon"
-    source: ClassVar[str] = "Mobasher et al., ACM TOIT 2007, section 3.1; implicit and ordered form ours"
+    source: ClassVar[str] = "Mobasher et al., ACM TOIT 2007; implicit and ordered form ours"
     tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0020", "atlas@5.6.1:AML.T0021", "ML02:2023")
     log_access: ClassVar[Literal["none", "popularity", "full"]] = "popularity"
     goals: ClassVar[frozenset[str]] = frozenset({"promote"})

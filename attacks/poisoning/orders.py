@@ -5,7 +5,7 @@ An order takes targets [F, t] and other items [F, o] and gives profiles [F, t + 
     shuffle       uniformly at random
     target_last   the targets at the newest end, in random order, after everything else
     interleave    x t x t … at the newest end: co-visitation, every target right after another item (Yue et al.,
-                  RecSys 2021, section 3.3, whose RandAlter repeats the targets to the end of the profile; here once)
+                  RecSys 2021, whose RandAlter repeats the targets to the end of the profile; here once)
 
 `interleave` stands at the newest end, since a victim reads the newest items only. On flights (GRU, 3% fakes, 5 cold
 targets) it raises exposure from .003 to .024, against .017 for shuffle.

@@ -1,7 +1,7 @@
 """The random attack: target items among uniformly drawn filler.
 
-Lam and Riedl, "Shilling Recommender Systems for Fun and Profit", WWW 2004, section 4; Mobasher et al., ACM TOIT 2007,
-section 3.1: selected items ∅, filler uniform over the catalogue without the targets.
+Lam and Riedl, "Shilling Recommender Systems for Fun and Profit", WWW 2004; Mobasher et al., ACM TOIT 2007,
+selected items ∅, filler uniform over the catalogue without the targets.
 
 Known deviations: the originals rate items (filler around the global mean, targets at the maximum). Implicit logs have
 no ratings, so an attack is which items, in which order, at which times. `degrade` pushes nothing: random profiles as
@@ -33,7 +33,7 @@ class Random(PoisoningAttack):
     """
 
     name: ClassVar[str] = "random"
-    source: ClassVar[str] = "Lam and Riedl, WWW 2004, section 4; implicit and ordered form ours"
+    source: ClassVar[str] = "Lam and Riedl, WWW 2004; implicit and ordered form ours"
     tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0020", "atlas@5.6.1:AML.T0021", "ML02:2023")
     log_access: ClassVar[Literal["none", "popularity", "full"]] = "popularity"
     goals: ClassVar[frozenset[str]] = frozenset({"promote", "degrade"})

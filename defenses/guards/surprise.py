@@ -11,7 +11,7 @@ quantile would be that of memorised pairs). The most surprising position above t
 close up, and so on, up to max(1, ⌊`most` · L⌋) times; sequences of fewer than three items are left alone, since of two
 items that do not fit nobody can say which is wrong.
 
-Source: a baseline of our own, after the language-model filter ONION (Qi et al., EMNLP 2021, section 3).
+Source: a baseline of our own, after the language-model filter ONION (Qi et al., EMNLP 2021).
 Known deviation: ONION scores a word by the sentence's perplexity without it; here the two neighbours suffice.
 """
 
@@ -41,7 +41,7 @@ class Surprise(InputGuard):
     """
 
     name: ClassVar[str] = "surprise"
-    source: ClassVar[str] = "own baseline; after Qi et al. (ONION), EMNLP 2021, section 3"
+    source: ClassVar[str] = "own baseline; after Qi et al. (ONION), EMNLP 2021"
     weaknesses: ClassVar[str] = (
         "Knows pairs of neighbours only: a substitute that often follows and precedes its neighbours passes, and an "
         "attacker who looks through the guard finds such items. Two adjacent substitutes support each other. Rare but "

@@ -1,7 +1,7 @@
 """PCA VarSelect: fake users covary with one another's noise, not with the main directions of genuine taste.
 
 Mehta and Nejdl, "Unsupervised Strategies for Shilling Detection and Robust Collaborative Filtering", UMUAI 2009,
-section 4.2 (algorithm 1): z-score each user's row, take the user-by-user covariance, and flag the users whose loadings
+z-score each user's row, take the user-by-user covariance, and flag the users whose loadings
 on the first three principal components are smallest,
 
     suspicion_u = −Σ_{k ≤ 3} v_k[u]²,   as many users flagged as the assumed attack size says.
@@ -36,7 +36,7 @@ class PCAVarSelect(Sanitizer):
     """
 
     name: ClassVar[str] = "pca"
-    source: ClassVar[str] = "Mehta and Nejdl, UMUAI 2009, section 4.2 (doi 10.1007/s11257-008-9050-4)"
+    source: ClassVar[str] = "Mehta and Nejdl, UMUAI 2009 (doi 10.1007/s11257-008-9050-4)"
     weaknesses: ClassVar[str] = (
         "Sees only which items a profile holds, not their order or times. It removes the assumed share whether or not "
         "anybody attacks, genuine users of unusual taste first. Fakes that resemble the genuine majority (many "

@@ -1,7 +1,7 @@
 """Adversarial training in the embedding space, with projected gradient ascent inside.
 
-Miyato et al., "Adversarial Training Methods for Semi-Supervised Text Classification", ICLR 2017, eq. 2-3; Madry et al.,
-ICLR 2018, eq. 2.1. Each step of training minimises
+Miyato et al., "Adversarial Training Methods for Semi-Supervised Text Classification", ICLR 2017; Madry et al.,
+ICLR 2018. Each step of training minimises
 
     (1 − w) L(e) + w L(e + δ),   δ = argmax_{‖δ_j‖ ≤ ε} L(e + δ) by `steps` steps of 2.5 ε / steps, held constant.
 
@@ -43,7 +43,7 @@ class AdversarialEmbeddings(TrainingDefense):
     """
 
     name: ClassVar[str] = "adversarial-embeddings"
-    source: ClassVar[str] = "Miyato et al., ICLR 2017, eq. 2-3 (arXiv 1605.07725); Madry et al., ICLR 2018, eq. 2.1"
+    source: ClassVar[str] = "Miyato et al., ICLR 2017 (arXiv 1605.07725); Madry et al., ICLR 2018"
     weaknesses: ClassVar[str] = (
         "Trained against one ε and norm: beyond it nothing is promised, and stronger attacks (more steps, restarts) "
         "may find what these few steps missed. Makes no claim for edits of items, whose embeddings lie further apart "

@@ -33,6 +33,7 @@ def gradient(access: AccessView) -> object:
         (Knowledge(model="lists"), lambda a: a.model.item_embeddings),
         (Knowledge(model="scores"), lambda a: a.model.item_embeddings),
         (Knowledge(model="scores"), lambda a: a.model.embed(BATCH)),
+        (Knowledge(model="scores"), lambda a: a.model.passes_guard(BATCH)),
         (Knowledge(model="scores"), gradient),
         (Knowledge(), lambda a: a.suspicion(LOG)),
         (Knowledge(), lambda a: a.fit(LOG)),
