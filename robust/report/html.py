@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -151,6 +152,11 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return found
 
 
+def breakable(text: str) -> Markup:
+    """A name that may be broken where its parts meet: before an opening bracket, after . / : and ,."""
+    return Markup("<wbr>").join(re.split(r"(?<=[./:,])|(?=\()", text))
+
+
 def _other(cell: CellResult, metric: MetricResult) -> str:
     """`clean → attacked` of a metric that is not bounded."""
     return level(cell.bound.model_copy(update={"kind": "level"}), metric)
@@ -174,6 +180,7 @@ def _environment() -> Environment:
         metric=metric_name,
         plural=plural,
         listed=listed,
+        breakable=breakable,
         duration=duration,
         moment=moment,
         other=lambda metric, cell: _other(cell, metric),

@@ -71,7 +71,7 @@ def _reason(cell: CellResult) -> str:
         parts.append(f"the interval straddles the bound of {limit}: more seeds or users are missing")
     if cell.verdict == "FAIL" and cell.p_fail is not None:
         parts.append(f"{p_value(cell.p_fail)} after correction")
-    return "; ".join(parts)
+    return " ".join(part if part.endswith(".") or part == parts[-1] else f"{part};" for part in parts)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from xml.etree import ElementTree as ET
 from robust.report.axis import Axis, axis
 from robust.report.quantities import Quantity, finite
 from robust.report.rows import Group, Row
-from robust.report.text import VERDICT_WORDS, bound_text
+from robust.report.text import VERDICT_WORDS, bound_text, change_heading
 from robust.runner.results import BoundResult
 
 
@@ -44,7 +44,7 @@ class Layout:
 
 WIDE = Layout("wide", 760, 150, 474, 548, 556, 660, 32, 17, 100)
 NARROW = Layout("narrow", 360, 116, 276, 358, None, None, 36, 13, 46)
-FOOT, SERIES, LINE = 26.0, 26.0, 14.0
+FOOT, SERIES, LINE = 42.0, 26.0, 14.0
 
 
 def pictures(group: Group, layout: Layout, *, victims: int, points: bool = True) -> list[str]:
@@ -77,7 +77,7 @@ def _picture(group: Group, bound: BoundResult, layout: Layout, named: bool, poin
     )
     _text_element(svg, "title", f"{group.threat.title}: {bound_text(bound)}", id=f"{key}-title")
     _text_element(svg, "desc", _description(rows), id=f"{key}-desc")
-    _frame(svg, scale, layout, bottom)
+    _frame(svg, scale, f"{change_heading(bound)} (further right is worse)", layout, bottom)
     y = 0.0
     for title, (_, members) in zip(titles, blocks, strict=True):
         for index, line in enumerate(title):
@@ -103,8 +103,9 @@ def _description(rows: Sequence[Row]) -> str:
     return " ".join(sentences)
 
 
-def _frame(svg: ET.Element, scale: Axis, layout: Layout, bottom: float) -> None:
-    """The axis with its ticks, the bound's among them, and its breaks."""
+def _frame(svg: ET.Element, scale: Axis, title: str, layout: Layout, bottom: float) -> None:
+    """The axis with its title, its ticks, the bound's among them, and its breaks."""
+    _text_element(svg, "text", title, x=(layout.left + layout.right) / 2, y=bottom + 36, **{"class": "title"})
     _shape(svg, "line", "base", x1=layout.left, x2=layout.right, y1=bottom, y2=bottom)
     for x, label in scale.ticks:
         _shape(svg, "line", "base", x1=x, x2=x, y1=bottom, y2=bottom + 4)

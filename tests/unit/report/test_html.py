@@ -20,7 +20,7 @@ from robust.runner.results import DatasetResult, Results, ThreatResult
 from tests.unit.report.example import COMMAND, EXPOSURE, cell, example, unmeasured
 from tests.unit.report.hostile import hostile_example
 
-VOID = {"meta", "br", "img", "input", "link", "hr", "col"}
+VOID = {"meta", "br", "wbr", "img", "input", "link", "hr", "col"}
 HEADINGS = ("h1", "h2", "h3", "h4")
 
 
