@@ -1,8 +1,8 @@
 """Substitution of items in a sequence, guided by gradients.
 
 Yue et al., "Defending Substitution-Based Profile Pollution Attacks on Sequential Recommenders", RecSys 2022:
-z items of a sequence are replaced by items of cosine ≥ τ so that the list changes most. Of the candidates
-that a gradient proposes, the one that truly moves the objective most is kept, if it moves it at all.
+z items of a sequence are replaced by items of cosine ≥ τ so that the list changes most. Of the candidates that a
+gradient proposes, the one that truly moves the objective most is kept, if it moves it at all.
 
 `gain: sign-cosine` is the paper's proposal rule; `gain: first-order` (default) is HotFlip's (Ebrahimi et al., ACL
 2018), linearised anew after each edit, over all positions and items: far stronger at equal queries. On ml-1m (SASRec,

@@ -1,7 +1,7 @@
 """The random attack: target items among uniformly drawn filler.
 
-Lam and Riedl, "Shilling Recommender Systems for Fun and Profit", WWW 2004; Mobasher et al., ACM TOIT 2007,
-selected items ∅, filler uniform over the catalogue without the targets.
+Lam and Riedl, "Shilling Recommender Systems for Fun and Profit", WWW 2004; Mobasher et al., ACM TOIT 2007:
+no selected items, filler uniform over the catalogue without the targets.
 
 Known deviations: the originals rate items (filler around the global mean, targets at the maximum). Implicit logs have
 no ratings, so an attack is which items, in which order, at which times. `degrade` pushes nothing: random profiles as

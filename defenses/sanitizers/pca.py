@@ -1,8 +1,8 @@
 """PCA VarSelect: fake users covary with one another's noise, not with the main directions of genuine taste.
 
-Mehta and Nejdl, "Unsupervised Strategies for Shilling Detection and Robust Collaborative Filtering", UMUAI 2009,
-z-score each user's row, take the user-by-user covariance, and flag the users whose loadings
-on the first three principal components are smallest,
+Mehta and Nejdl, "Unsupervised Strategies for Shilling Detection and Robust Collaborative Filtering", UMUAI 2009:
+z-score each user's row, take the user-by-user covariance, and flag the users whose loadings on the first three
+principal components are smallest,
 
     suspicion_u = −Σ_{k ≤ 3} v_k[u]²,   as many users flagged as the assumed attack size says.
 

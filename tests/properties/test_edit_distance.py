@@ -7,7 +7,7 @@ from functools import cache
 from hypothesis import given
 from hypothesis import strategies as st
 
-from robust.attack import edit_distance
+from robust.checks import edit_distance
 from robust.log import SequenceBatch
 
 sequence = st.lists(st.integers(1, 4), max_size=7)
