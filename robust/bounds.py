@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from robust import plugins
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack
 from robust.datasets import default_seen, leave_last_out
-from robust.errors import InputError, UnknownName
+from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
 from robust.metrics.registry import parse_metric
@@ -40,13 +40,13 @@ class Bound(Frozen):
 
     metric: str
     kind: Literal["drop", "rise", "level"]
-    limit: float = Field(ge=0, le=1, allow_inf_nan=False)
+    limit: float = Field(ge=0, lt=1, allow_inf_nan=False)
 
     @model_validator(mode="after")
     def _known_metric(self) -> Self:
         try:
             metric = parse_metric(self.metric)
-        except UnknownName as error:
+        except InputError as error:
             raise ValueError(str(error)) from error
         if metric.name not in ("hr", "ndcg", "mrr", "target_hr"):
             raise ValueError(f"'{self.metric}' has no value per user, so no interval; bound hr, ndcg, mrr or target_hr")

@@ -17,7 +17,7 @@ from robust.runner.flags import cell_flags
 from robust.runner.plan import Cell, SeedSteps
 from robust.runner.results import BoundResult, CellResult, Control, MetricResult, Point, Verdict
 from robust.runner.store import Store
-from robust.statistics import Judgement, change_limits, correct_failures, judge
+from robust.statistics import Judgement, adjusted_p, change_limits, correct_failures, judge
 
 QUALITY = ("ndcg@10", "hr@10", "mrr@10")
 
@@ -139,12 +139,7 @@ def assess(cell: Cell, measured: Measured, failure: Failure | None) -> Assessmen
 
 def correct(assessments: Sequence[Assessment]) -> list[tuple[Verdict, str]]:
     """Final verdicts: PASS stands uncorrected, FAIL must survive the correction over attack × victim pairs."""
-    chains: dict[tuple[str, ...], list[int]] = defaultdict(list)
-    for index, assessment in enumerate(assessments):
-        if assessment.judgement is not None:
-            chains[assessment.cell.chain].append(index)
-    for members in chains.values():
-        members.sort(key=lambda i: -assessments[i].cell.budget_spec.size)
+    chains = _chains(assessments)
     p_values = {chain: [_p_fail(assessments[i]) for i in members] for chain, members in chains.items()}
     rejected: dict[int, bool] = {}
     for chain, decisions in correct_failures(p_values).items():
@@ -166,6 +161,27 @@ def correct(assessments: Sequence[Assessment]) -> list[tuple[Verdict, str]]:
             reason = failure.message if failure is not None else judgement.reason
             verdicts.append(("INCONCLUSIVE", reason))
     return verdicts
+
+
+def adjusted(assessments: Sequence[Assessment]) -> dict[int, float]:
+    """Each judged cell's p-value of FAIL, adjusted for budgets and attack × victim pairs."""
+    chains = _chains(assessments)
+    p_values = {chain: [_p_fail(assessments[i]) for i in members] for chain, members in chains.items()}
+    found: dict[int, float] = {}
+    for chain, adjusted_values in adjusted_p(p_values).items():
+        found.update(zip(chains[chain], adjusted_values, strict=True))
+    return found
+
+
+def _chains(assessments: Sequence[Assessment]) -> dict[tuple[str, ...], list[int]]:
+    """The judged cells of each attack × victim pair, largest budget first."""
+    chains: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    for index, assessment in enumerate(assessments):
+        if assessment.judgement is not None:
+            chains[assessment.cell.chain].append(index)
+    for members in chains.values():
+        members.sort(key=lambda i: -assessments[i].cell.budget_spec.size)
+    return chains
 
 
 def _p_fail(assessment: Assessment) -> float:
@@ -227,7 +243,6 @@ def result(
     record.seeds = measured.seeds
     record.n_users = int(clean.shape[1])
     record.queries = round(float(np.mean(measured.queries)))
-    record.p_fail = judgement.p_fail
     record.points = [
         Point(
             seed=seed,

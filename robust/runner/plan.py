@@ -269,7 +269,7 @@ class Cell:
 
 
 def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9.=%]+", "-", text.lower().replace("ε", "epsilon")).strip("-")
+    return re.sub(r"[^a-z0-9.=%]+", "-", text.lower().replace("ε = ", "epsilon=")).strip("-")
 
 
 def cells(scenario: Scenario, victims: list[Victim], ground: Ground) -> Iterator[Cell]:

@@ -25,7 +25,17 @@ from robust.recommenders.resolve import fingerprint, is_fitted, resolve
 from robust.runner.engines import Failure, run
 from robust.runner.export import write_run
 from robust.runner.flags import victim_flags
-from robust.runner.judging import Assessment, Measured, assess, clean_summary, correct, gather, result, undecided
+from robust.runner.judging import (
+    Assessment,
+    Measured,
+    adjusted,
+    assess,
+    clean_summary,
+    correct,
+    gather,
+    result,
+    undecided,
+)
 from robust.runner.plan import LIST_LENGTH, Cell, Ground, SeedSteps, Victim, cells, describe_victim, resolvable
 from robust.runner.results import CellResult, DatasetResult, Flag, Results, VictimResult
 from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec, load_scenario
@@ -81,6 +91,7 @@ def prepare(request: Request, store: Store | None) -> Prepared:
     log = _log(scenario)
     split = _split(scenario, log)
     split, notes = _limited(split, scenario.users)
+    split = _by_length(split)
     seen = scenario.seen or default_seen(split.train)
     victims = []
     for spec, model, mark, fixed in resolved:
@@ -131,12 +142,18 @@ def _split(scenario: Scenario, log: InteractionLog) -> Split:
 
 def _limited(split: Split, most: int) -> tuple[Split, list[str]]:
     """At most `most` evaluated users, drawn once and for all seeds alike; training always uses everybody."""
-    notes = list(split.notes)
+    notes = [*split.train.notes, *split.notes]
     if len(split.users) <= most:
         return split, notes
     chosen = np.sort(np.random.default_rng(0).choice(len(split.users), size=most, replace=False))
     notes.append(f"{most:,} of {len(split.users):,} users are evaluated, drawn at random (scenario: users).")
     return replace(split, users=split.users[chosen], targets=split.targets[chosen]), notes
+
+
+def _by_length(split: Split) -> Split:
+    """The same split with its evaluated users in order of history length, so that a chunk holds little padding."""
+    order = np.argsort(split.train.lengths[split.users], kind="stable")
+    return replace(split, users=split.users[order], targets=split.targets[order])
 
 
 def _split_artifact(split: Split, seen: str) -> Artifact:
@@ -298,7 +315,8 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
     victims, undertrained = _victims(prepared, store, request.seed, outcome)
     popularity = prepared.split.train.popularity
     records: list[CellResult] = []
-    for assessment, (verdict, reason) in zip(outcome.assessments, outcome.verdicts, strict=True):
+    p_fail = adjusted(outcome.assessments)
+    for index, (assessment, (verdict, reason)) in enumerate(zip(outcome.assessments, outcome.verdicts, strict=True)):
         name = assessment.cell.victim.spec.label
         if name in undertrained and verdict != "NOT_APPLICABLE":
             verdict, reason = "ERROR", f"undertrained: {undertrained[name]}"
@@ -310,6 +328,7 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
             popularity=popularity,
             n_items=prepared.log.n_items,
         )
+        record.p_fail = p_fail.get(index)
         record.reproduce = request.command
         record.timing = _cell_seconds(assessment, outcome, prepared)
         records.append(record)

@@ -59,7 +59,7 @@ def test_shipped_scenarios_are_valid_and_argue_for_their_bounds(name: str) -> No
         ("goal: {promote: cold*5}", "goal: {promot: cold*5}", 9, "Did you mean 'promote'"),
         ("kind: rise", "kind: raise", 13, "'raise'"),
         ("target_hr@10", "target_hit@10", 13, "target_hr"),
-        ("limit: 0.05", "limit: 1.5", 13, "less than or equal to 1"),
+        ("limit: 0.05", "limit: 1.5", 13, "less than 1"),
         ("limit: 0.05", "limit: .nan", 13, "finite"),
         ("users: 1%", "users: 300%", 11, "share"),
         ("[random,", "[randm,", 10, "Did you mean 'random'"),
