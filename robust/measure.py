@@ -268,7 +268,9 @@ class Situation:
     trained: Bool | None = None
     k: int = 10
 
-    def access(self, attack: Attack, planned_on: Recommender | None, budget: Budget, knowledge: Knowledge) -> AccessView:
+    def access(
+        self, attack: Attack, planned_on: Recommender | None, budget: Budget, knowledge: Knowledge
+    ) -> AccessView:
         """The view that this attack gets."""
         next_items = np.zeros(self.log.n_users, dtype=np.int32)
         next_items[self.sequences.users] = self.truth
@@ -282,7 +284,9 @@ class Situation:
             queries=budget.queries,
         )
 
-    def rank(self, recommender: Recommender, sequences: SequenceBatch, targets: tuple[int, ...], demoted: bool) -> Ranking:
+    def rank(
+        self, recommender: Recommender, sequences: SequenceBatch, targets: tuple[int, ...], demoted: bool
+    ) -> Ranking:
         """Rank these users' lists from (edited) sequences."""
         return rank(
             recommender,

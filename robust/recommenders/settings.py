@@ -44,7 +44,7 @@ class TrainingSettings(Frozen):
     loss: Literal["auto", "full", "sampled"] = "auto"
     full_softmax_items: int = Field(default=2000, ge=1)
     negatives: int = Field(default=512, ge=1)
-    resume_rate: float = Field(default=0.5, gt=0, le=1)
+    resume_rate: float = Field(default=1.0, gt=0, le=1)
 
 
 Settings = TypeVar("Settings", bound=Frozen)
