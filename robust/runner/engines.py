@@ -80,7 +80,8 @@ Submit = Callable[[Step], "Future[tuple[Failure | None, float]]"]
 
 @contextmanager
 def _pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
-    folders, folder = [os.getcwd()], str(store.folder)
+    # absolute: a warm worker may stand in another folder
+    folders, folder = [os.getcwd()], str(store.folder.resolve())
     if engine == "serial" or workers == 1:
         import torch
 

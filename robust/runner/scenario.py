@@ -100,9 +100,12 @@ def build_plugin(kind: Literal["attacks", "defenses"], name: str, parameters: di
     """Construct a plugin from its fields.
 
     Raises:
-        UnknownName: no such plugin. ValueError: a parameter does not exist or has a wrong value.
+        ValueError: no such plugin, or a parameter does not exist or has a wrong value (pydantic adds where).
     """
-    plugin = plugins.load(kind, name)
+    try:
+        plugin = plugins.load(kind, name)
+    except InputError as error:
+        raise ValueError(str(error)) from error
     unknown = [key for key in parameters if key not in plugin.model_fields]
     if unknown:
         fields = sorted(plugin.model_fields)
@@ -111,6 +114,8 @@ def build_plugin(kind: Literal["attacks", "defenses"], name: str, parameters: di
         raise ValueError(f"'{name}' has no parameter '{unknown[0]}'.{meant} It has: {', '.join(fields) or 'none'}.")
     try:
         return plugin(**parameters)
+    except InputError as error:
+        raise ValueError(str(error)) from error
     except ValidationError as error:
         first = error.errors()[0]
         raise ValueError(f"'{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from error

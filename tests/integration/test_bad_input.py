@@ -10,6 +10,7 @@ import pytest
 
 from tests.integration.conftest import Robust
 
+ATTACK = ("attack", "--log", "flights", "--out", "x")
 FILES: dict[str, bytes] = {
     "timestamps.csv": b"user,item,timestamp\n1,2,x\n",
     "columns.csv": b"a,b\n1,2\n",
@@ -28,7 +29,7 @@ def test_a_log_that_cannot_be_used(name: str, robust: Robust, tmp_path: Path, mo
     Path(name).write_bytes(FILES[name])
     answer = robust("review", "quick", "--log", name, "--out", "out")
     assert answer.code == 2
-    assert name in answer.err
+    assert name.split(".")[0] in answer.err
     assert "Traceback" not in answer.err + answer.out
 
 

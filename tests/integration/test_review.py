@@ -32,7 +32,7 @@ threats:
   - id: edited
     goal: {degrade: true}
     knowledge: {model: lists}
-    attacks: [random-substitution]
+    attacks: [{name: random-substitution, tries: 20}]
     budgets: [{edits: 1}]
     defenses: [none, surprise]
     bound: {metric: ndcg@10, kind: drop, limit: DROP}
@@ -43,7 +43,7 @@ threats:
     budgets: [{epsilon: 0.5}]
     bound: {metric: ndcg@10, kind: drop, limit: 0.9}
 """
-GRU = "{name: gru4rec, max_epochs: 2, dimension: 8}"
+GRU = "{name: gru4rec, max_steps: 8, dimension: 8}"
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def _scenario(victim: str = "markov", rise: float = 0.6, drop: float = 0.9) -> str:
+def _scenario(victim: str = "markov", rise: float = 0.6, drop: float = 0.97) -> str:
     text = SCENARIO.replace("VICTIM", victim).replace("RISE", str(rise)).replace("DROP", str(drop))
     Path("small.yaml").write_text(text)
     return "small.yaml"
@@ -166,9 +166,7 @@ def test_an_accepted_finding_stays_visible_and_does_not_fail(project: Path, robu
 def test_killed_and_started_again(project: Path, robust: Robust) -> None:
     command = [sys.executable, "-c", "from robust.cli import main; main()", "review", _scenario(GRU)]
     command += ["--engine", "processes", "--workers", "2", "--out", "hit"]
-    child = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-    )
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
     deadline = time.monotonic() + 60
     while len(list(Path("hit").rglob("*.bin"))) < 6 and time.monotonic() < deadline and child.poll() is None:
         time.sleep(0.02)

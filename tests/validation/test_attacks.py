@@ -77,9 +77,8 @@ def test_substitution_beats_random_draws(situation: Situation, victim: Recommend
             drawn = _ndcg_edited(situation, victim, _attack("random-substitution", tries=tries), edits)
             # positive where the guided attack does more than `times` the damage of the drawn one
             lead = limits(((clean - guided) - times * (clean - drawn))[None], alpha=0.05, worst=(-1 - times, 1 + times))
-            print(
-                f"tau={tau}, tries={tries}, damage beyond {times} times: {lead.mean:.4f} [{lead.low:.4f}, {lead.high:.4f}]"
-            )
+            found = f"{lead.mean:.4f} [{lead.low:.4f}, {lead.high:.4f}]"
+            print(f"tau={tau}, tries={tries}, damage beyond {times} times: {found}")
             if tau is None:
                 assert lead.low > 0
 
