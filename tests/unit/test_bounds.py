@@ -1,0 +1,79 @@
+"""Bounds, and the assertion for test suites: red when a bound is broken, and only then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from robust.bounds import Bound, BoundBroken, InconclusiveBound, assert_bounded_degradation
+from robust.datasets import synthetic
+from robust.errors import InputError
+from robust.log import InteractionLog
+from robust.recommenders.baselines import Markov, Popularity
+
+
+@pytest.fixture(scope="module")
+def log() -> InteractionLog:
+    return synthetic.load()
+
+
+@pytest.mark.parametrize(
+    ("metric", "kind", "limit", "said"),
+    [
+        ("ndcg@10", "drop", 1.2, "less than 1"),
+        ("ndcg@10", "rise", 0.1, "exposure"),
+        ("target_hr@10", "drop", 0.1, "exposure"),
+        ("coverage@10", "drop", 0.1, "no value per user"),
+        ("ndgc@10", "drop", 0.1, "ndcg"),
+        ("ndcg", "drop", 0.1, "ndcg"),
+    ],
+)
+def test_a_bound_that_makes_no_sense(metric: str, kind: str, limit: float, said: str) -> None:
+    with pytest.raises(ValidationError, match=said):
+        Bound.model_validate({"metric": metric, "kind": kind, "limit": limit})
+
+
+def test_what_ignores_the_order_of_events_cannot_be_degraded_by_editing_them(log: InteractionLog) -> None:
+    found = assert_bounded_degradation(Popularity(), log, max_drop=0.10)
+    assert found.judgement.verdict == "PASS"
+
+
+def test_a_broken_bound_is_red_and_says_what_broke_it(log: InteractionLog) -> None:
+    with pytest.raises(
+        BoundBroken, match=r"ndcg@10 drops by at most 1%.*random-substitution|RandomSubstitution"
+    ) as caught:
+        assert_bounded_degradation(Markov(), log, budget={"edits": 3}, max_drop=0.01)
+    assert "users" in str(caught.value)
+    assert "seed 0" in str(caught.value)
+
+
+def test_what_is_not_decided_warns_and_is_red_under_strict(log: InteractionLog) -> None:
+    few = log.rows(log.user < 30)
+    with pytest.warns(InconclusiveBound, match="Not decided"):
+        assert_bounded_degradation(Popularity(), few, max_drop=0.05)
+    with pytest.raises(BoundBroken, match="strict"):
+        assert_bounded_degradation(Popularity(), few, max_drop=0.05, strict=True)
+
+
+def test_of_several_attacks_the_strongest_is_judged_on_other_users(log: InteractionLog) -> None:
+    from robust import plugins
+
+    weak = plugins.load("attacks", "random-substitution")(tries=1)
+    strong = plugins.load("attacks", "random-substitution")(tries=5)
+    with pytest.raises(BoundBroken, match="tries=5"):
+        assert_bounded_degradation(Markov(), log, attack=[weak, strong], budget={"edits": 2}, max_drop=0.01)
+
+
+def test_poisoning_and_another_catalogue_are_refused(log: InteractionLog) -> None:
+    with pytest.raises(InputError, match="changes the log"):
+        assert_bounded_degradation(Markov(), log, attack="bandwagon")
+
+    class Small:
+        n_items = 3
+
+        def score(self, sequences: object) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+            return np.zeros((len(sequences), 4))  # type: ignore[arg-type]
+
+    with pytest.raises(InputError, match="ranks 3 items"):
+        assert_bounded_degradation(Small(), log)
