@@ -37,7 +37,7 @@ class TrainingSettings(Frozen):
     max_epochs: int = Field(default=15, ge=1)
     min_steps: int = Field(default=400, ge=1)
     max_steps: int = Field(default=4000, ge=1)
-    patience: int = Field(default=5, ge=1)
+    patience: int = Field(default=10, ge=1)
     validations: int = Field(default=20, ge=1)
     validation_share: float = Field(default=0.1, ge=0, lt=1)
     validation_users: int = Field(default=1000, ge=0)
