@@ -24,7 +24,7 @@ def listing(kind: str) -> list[dict[str, Any]]:
     if kind == "metrics":
         from robust.metrics.registry import METRICS
 
-        return [{"name": name, "summary": metric.description} for name, metric in METRICS.items()]
+        return [{"name": metric.key, "summary": metric.description} for metric in METRICS.values()]
     if kind == "scenarios":
         return [{"name": name, "summary": _scenario_title(name)} for name in plugins.names("scenarios")]
     rows = []
@@ -105,7 +105,7 @@ def _describe(kind: plugins.Kind, name: str) -> str:
 def _parameters(plugin: Any) -> list[str]:
     fields = getattr(plugin, "model_fields", None)
     if fields is None:
-        settings = getattr(plugin, "settings_model", None)
+        settings = getattr(plugin, "settings_type", None)
         fields = getattr(settings, "model_fields", None)
     if fields is not None:
         rows = [

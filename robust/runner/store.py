@@ -102,6 +102,7 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
+        os.fchmod(handle, 0o644)  # mkstemp's 0600 would keep a report from those it is meant for
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
             stream.flush()
