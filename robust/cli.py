@@ -16,7 +16,7 @@ import typer
 from robust.errors import InputError, RobustError, UnknownName
 
 if TYPE_CHECKING:
-    from robust.runner.review import Request
+    from robust.runner.prepare import Request
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -84,7 +84,7 @@ def _request(
     out: Path = Path("robust-out"),
     **rest: Any,
 ) -> Request:
-    from robust.runner.review import Request
+    from robust.runner.prepare import Request
 
     said = _command(
         "review", scenario=scenario, log=log, columns=columns, vocabulary=vocabulary, model=model, seed=seed

@@ -6,9 +6,12 @@ A plugin that cannot be imported warns and the rest go on; asking for it by name
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Literal, get_args
+
+from pydantic import ValidationError
 
 from robust.errors import InputError, UnknownName
 
@@ -57,3 +60,22 @@ def load_all(kind: Kind) -> dict[str, Any]:
         except InputError as error:
             warnings.warn(str(error), BrokenPlugin, stacklevel=2)
     return found
+
+
+def build(kind: Literal["attacks", "defenses"], name: str, parameters: Mapping[str, Any]) -> Any:
+    """Construct an attack or a defence from its fields.
+
+    Raises:
+        UnknownName: no such plugin, or it has no such parameter.
+        InputError: its import fails, or a parameter has a wrong value.
+    """
+    plugin = load(kind, name)
+    for key in parameters:
+        if key not in plugin.model_fields:
+            raise UnknownName(f"parameter of '{name}'", key, plugin.model_fields)
+    try:
+        return plugin(**parameters)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(map(str, first["loc"])) or name
+        raise InputError(f"'{name}': {field}: {first['msg'].removeprefix('Value error, ')}") from error

@@ -67,15 +67,6 @@ def parse_budget(text: str) -> BudgetSpec:
         ) from error
 
 
-def _plugin(kind: plugins.Kind, name: str, settings: Mapping[str, Any]) -> Any:
-    plugin = plugins.load(kind, name)
-    try:
-        return plugin(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise InputError(f"'{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}.") from error
-
-
 def write_attacked(
     name: str,
     source: str,
@@ -92,7 +83,7 @@ def write_attacked(
     Raises:
         InputError: not a poisoning attack, or anything else that the user has to mend.
     """
-    attack = _plugin("attacks", name, settings)
+    attack = plugins.build("attacks", name, settings)
     if not isinstance(attack, PoisoningAttack):
         raise InputError(f"'{name}' does not change a log; poisoning attacks do, such as 'random' or 'bandwagon'.")
     if attack.model_access != "none":
@@ -130,7 +121,7 @@ def write_sanitized(
     Raises:
         InputError: not a sanitiser, or anything else that the user has to mend.
     """
-    sanitizer = _plugin("defenses", name, settings)
+    sanitizer = plugins.build("defenses", name, settings)
     if not isinstance(sanitizer, Sanitizer):
         raise InputError(f"'{name}' does not clean a log; sanitisers do, such as 'pca'.")
     log = _open(source, columns)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from robust.runner.review import Progress
+    from robust.runner.looks import Progress
     from robust.runner.steps import Step
 
 

@@ -10,8 +10,9 @@ from collections import Counter
 from typing import Any
 
 from robust.runner.engines import closure
+from robust.runner.looks import clean_steps
 from robust.runner.plan import resolvable
-from robust.runner.review import BASELINES, Prepared, Request, clean_steps, prepare
+from robust.runner.prepare import BASELINES, Prepared, Request, prepare
 from robust.runner.steps import Step
 
 FIT_SECONDS = 1.5e-5  # per row and epoch of a neural victim: 11 s for flights, 184 s for a million rows

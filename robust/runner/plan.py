@@ -58,6 +58,25 @@ class Ground:
     first_seed: int
 
 
+def base_fit(victim: Victim, ground: Ground, seed: int) -> Step | None:
+    """The victim fitted to the clean train rows; None for a fixed model."""
+    if victim.fixed:
+        return None
+    return Step("fit", {"victim": victim.params, "seed": seed, "defense": None}, {"split": ground.split})
+
+
+def rank_params(victim: Victim, seed: int, guard: dict[str, Any] | None = None) -> dict[str, Any]:
+    """What all rankings of a victim share."""
+    return {"victim": victim.params, "seed": seed, "context": victim.context, "k": LIST_LENGTH, "guard": guard}
+
+
+def clean_rank(victim: Victim, ground: Ground, seed: int) -> Step:
+    """A victim ranked on clean sequences, watching no targets."""
+    fit = base_fit(victim, ground, seed)
+    inputs = {"split": ground.split} | ({"model": fit} if fit else {})
+    return Step("rank", {**rank_params(victim, seed), "targets": [], "demoted": False}, inputs)
+
+
 @dataclass(frozen=True)
 class SeedSteps:
     """The ranked outcomes that one seed of one cell needs; `targets` are its own, `previous` the seed's before."""
@@ -172,28 +191,19 @@ class Cell:
 
     def _fit(self, seed: int, poison: Step | None, defense: dict[str, Any] | None) -> Step | None:
         """The fit whose model is measured; None for a fixed model."""
-        if self.victim.fixed and not self.retrains:
-            return None
-        common = {"victim": self.victim.params, "seed": seed}
-        scratch = Step("fit", {**common, "defense": None}, {"split": self.ground.split})
+        base = base_fit(self.victim, self.ground, seed)
         if not self.retrains:
-            return scratch
+            return base
+        params = {"victim": self.victim.params, "seed": seed, "defense": defense}
         inputs = {"split": self.ground.split} | ({"poison": poison} if poison else {})
-        if self.retrain == "scratch" or self.ground.retrain == "scratch":
-            return Step("fit", {**common, "defense": defense}, inputs)
-        warm = {**common, "defense": defense, "share": self.ground.retrain.warm}
-        return Step("fit", warm, {**inputs, "base": scratch})
+        if self.retrain == "scratch" or base is None or self.ground.retrain == "scratch":
+            return Step("fit", params, inputs)
+        return Step("fit", {**params, "share": self.ground.retrain.warm}, {**inputs, "base": base})
 
     def _defense_params(self) -> dict[str, Any] | None:
         if self.defense is None:
             return None
         return plugin_params("defenses", self.defense_spec.name, self.defense_spec.parameters)
-
-    def base_fit(self, seed: int) -> Step | None:
-        """The victim fitted to the clean train rows; None for a fixed model."""
-        if self.victim.fixed:
-            return None
-        return Step("fit", {"victim": self.victim.params, "seed": seed, "defense": None}, {"split": self.ground.split})
 
     def steps(self, seed: int) -> SeedSteps:
         """The steps of this cell under this seed."""
@@ -201,13 +211,7 @@ class Cell:
         defense = self._defense_params()
         in_fit = defense if isinstance(self.defense, (Sanitizer, TrainingDefense)) else None
         guard = defense if isinstance(self.defense, InputGuard) else None
-        common = {
-            "victim": self.victim.params,
-            "seed": seed,
-            "context": self.victim.context,
-            "k": LIST_LENGTH,
-            "guard": guard,
-        }
+        common = rank_params(self.victim, seed, guard)
         watch = {"targets": list(goal.items), "demoted": goal.kind == "demote"}
         with_previous = {**watch, "targets": [*goal.items, *previous]}
 
@@ -217,7 +221,8 @@ class Cell:
         clean_fit = self._fit(seed, None, in_fit)
         clean = Step("rank", {**common, **with_previous}, on(clean_fit))
         control = self._control()
-        planned_fit = self.base_fit(seed) if self.planned_on == "plain" and self.defense is not None else clean_fit
+        on_plain = self.planned_on == "plain" and self.defense is not None
+        planned_fit = base_fit(self.victim, self.ground, seed) if on_plain else clean_fit
 
         def attacked(name: str, parameters: Mapping[str, Any]) -> tuple[Step, Step]:
             """The ranked outcome, and the step that says what the attack took."""
@@ -247,7 +252,7 @@ class Cell:
         self, seed: int, planning: dict[str, Any], in_fit: dict[str, Any] | None, watch: dict[str, Any]
     ) -> tuple[Step, Step]:
         inputs = {"split": self.ground.split}
-        if self.attack.model_access != "none" and (base := self.base_fit(seed)):
+        if self.attack.model_access != "none" and (base := base_fit(self.victim, self.ground, seed)):
             inputs["model"] = base
         # a model-blind edit is the same for every victim, so its key names none
         wanted = ("seed", "attack", "goal", "budget", "knowledge")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import datetime
 import difflib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, cast
 
 from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
@@ -44,12 +44,12 @@ class AttackSpec(Frozen):
 
     @model_validator(mode="after")
     def _valid(self) -> Self:
-        self.build()
+        _valid_plugin("attacks", self.name, self.parameters)
         return self
 
     def build(self) -> Attack:
         """The attack itself."""
-        return build_plugin("attacks", self.name, self.parameters)  # type: ignore[no-any-return]
+        return cast(Attack, plugins.build("attacks", self.name, self.parameters))
 
     @property
     def label(self) -> str:
@@ -75,14 +75,15 @@ class DefenseSpec(Frozen):
 
     @model_validator(mode="after")
     def _valid(self) -> Self:
-        self.build()
+        if self.name != "none":
+            _valid_plugin("defenses", self.name, self.parameters)
         return self
 
     def build(self) -> Defense | None:
         """The defence itself; None for `none`."""
         if self.name == "none":
             return None
-        return build_plugin("defenses", self.name, self.parameters)  # type: ignore[no-any-return]
+        return cast(Defense, plugins.build("defenses", self.name, self.parameters))
 
     @property
     def label(self) -> str:
@@ -96,29 +97,12 @@ def label(name: str, parameters: dict[str, Any]) -> str:
     return f"{name}({shown})" if shown else name
 
 
-def build_plugin(kind: Literal["attacks", "defenses"], name: str, parameters: dict[str, Any]) -> Any:
-    """Construct a plugin from its fields.
-
-    Raises:
-        ValueError: no such plugin, or a parameter does not exist or has a wrong value (pydantic adds where).
-    """
+def _valid_plugin(kind: Literal["attacks", "defenses"], name: str, parameters: dict[str, Any]) -> None:
+    """Construct it once; as a ValueError, so that pydantic adds where in the scenario it stands."""
     try:
-        plugin = plugins.load(kind, name)
+        plugins.build(kind, name, parameters)
     except InputError as error:
         raise ValueError(str(error)) from error
-    unknown = [key for key in parameters if key not in plugin.model_fields]
-    if unknown:
-        fields = sorted(plugin.model_fields)
-        near = difflib.get_close_matches(unknown[0], fields, n=1)
-        meant = f" Did you mean '{near[0]}'?" if near else ""
-        raise ValueError(f"'{name}' has no parameter '{unknown[0]}'.{meant} It has: {', '.join(fields) or 'none'}.")
-    try:
-        return plugin(**parameters)
-    except InputError as error:
-        raise ValueError(str(error)) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise ValueError(f"'{name}': {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
 
 
 class VictimSpec(Frozen):

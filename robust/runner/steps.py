@@ -23,7 +23,7 @@ from pydantic import TypeAdapter
 import robust
 from robust import measure, plugins
 from robust.access import AccessView
-from robust.attack import AnyGoal, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.defense import Defense, InputGuard, SanitizedRecommender, Sanitizer, TrainingDefense
 from robust.errors import ModelFault, NotApplicable
 from robust.log import InteractionLog, LogEdit, SequenceBatch
@@ -227,7 +227,11 @@ class Workshop:
 def _defense(params: Mapping[str, Any] | None) -> Defense | None:
     if params is None:
         return None
-    return cast(Defense, plugins.load("defenses", params["name"])(**params["parameters"]))
+    return cast(Defense, plugins.build("defenses", params["name"], params["parameters"]))
+
+
+def _attack(params: Mapping[str, Any]) -> Attack:
+    return cast(Attack, plugins.build("attacks", params["attack"]["name"], params["attack"]["parameters"]))
 
 
 def _edit(workshop: Workshop, key: str | None) -> LogEdit | None:
@@ -284,7 +288,7 @@ def _goal(params: Mapping[str, Any]) -> AnyGoal:
 def poison(workshop: Workshop, job: Job) -> Artifact:
     """A log edit within its budget."""
     params, split = job.params, workshop.split(job.inputs["split"])
-    attack = cast(PoisoningAttack, plugins.load("attacks", params["attack"]["name"])(**params["attack"]["parameters"]))
+    attack = cast(PoisoningAttack, _attack(params))
     log, seed = split["log"], params["seed"]
     sanitizer = _defense(params.get("defense"))
     suspicion: Callable[[InteractionLog], Any] | None = None
@@ -338,7 +342,7 @@ def rank(workshop: Workshop, job: Job) -> Artifact:
 def evade(workshop: Workshop, job: Job) -> Artifact:
     """Edited sequences."""
     params = job.params
-    attack = cast(EvasionAttack, plugins.load("attacks", params["attack"]["name"])(**params["attack"]["parameters"]))
+    attack = cast(EvasionAttack, _attack(params))
     sequences, noticed = measure.evade(
         attack,
         workshop.situation(job, params["context"]),
@@ -354,7 +358,7 @@ def evade(workshop: Workshop, job: Job) -> Artifact:
 def perturb(workshop: Workshop, job: Job) -> Artifact:
     """Ranks under an attack in the embedding space; deltas are planned on `planned` and measured on `model`."""
     params = job.params
-    attack = cast(EmbeddingAttack, plugins.load("attacks", params["attack"]["name"])(**params["attack"]["parameters"]))
+    attack = cast(EmbeddingAttack, _attack(params))
     measured_on = _subject(workshop, job, protected=True)
     if _defense(params.get("guard")) is not None:
         raise NotApplicable("deltas in the embedding space do not meet a guard that works on item ids")

@@ -48,8 +48,10 @@ class Look:
         return f"{self.n_users:,} users" + (f", {self.n_seeds} seeds" if self.retrained else "")
 
     def shown(self, value: float) -> str:
-        """A drop in percent, anything else as the metric itself."""
-        return f"{100 * value:.3g}%" if self.kind == "drop" else f"{value:.3g}"
+        """A drop in percent, a rise of a share in percentage points, anything else as the metric itself."""
+        if self.kind == "drop":
+            return f"{100 * value:.3g}%"
+        return f"{100 * value:.3g} percentage points" if self.kind == "rise" and self.scale == 1 else f"{value:.3g}"
 
     def reason(self, verdict: str, found: Limits) -> str:
         """A readable sentence for this verdict."""

@@ -159,7 +159,7 @@ def test_sentences_are_in_report_units() -> None:
     assert "at least 2" in judge(*arms(0.3), kind="drop", limit=0.10).reason
     assert "beyond the bound of 10%" in judge(*arms(0.3), kind="drop", limit=0.10).reason
     rise = judge(*arms(0.0), kind="rise", limit=0.05).reason
-    assert "with 99% confidence (4,000 users, 3 seeds), within the bound of 0.05" in rise
+    assert "with 99% confidence (4,000 users, 3 seeds), within the bound of 5 percentage points" in rise
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,167 @@
+"""What a review is made of before anything runs: the log, its split, the victims, the cells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.datasets import Split, default_seen, global_time, leave_last_out, load_dataset, open_log
+from robust.errors import InputError
+from robust.log import InteractionLog
+from robust.measure import Seen
+from robust.recommenders.adapt import adapt
+from robust.recommenders.protocols import Recommender
+from robust.recommenders.resolve import fingerprint, is_fitted, resolve
+from robust.runner.plan import Cell, Ground, Victim, cells, describe_victim
+from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec, load_scenario
+from robust.runner.steps import Step
+from robust.runner.store import Artifact, Store, content_hash
+
+BASELINES = ("popularity", "markov", "item-knn")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    scenario: str = "quick"
+    out: Path = Path("robust-out")
+    log: str | None = None
+    columns: Mapping[str, str] | None = None
+    vocabulary: str | None = None
+    model: str | None = None
+    seed: int = 0
+    workers: int = 2
+    engine: str = "processes"
+    max_time: float | None = None
+    command: str = "robust review"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before anything runs."""
+
+    scenario: Scenario
+    log: InteractionLog
+    split: Split
+    seen: str
+    victims: list[Victim]
+    ground: Ground
+    cells: list[Cell]
+    holdings: Seen
+    notes: list[str] = field(default_factory=list)
+
+
+def prepare(request: Request, store: Store | None) -> Prepared:
+    """Read the scenario and the log, resolve the victims, expand the cells. Runs no step.
+
+    Raises:
+        InputError: anything that the user has to mend.
+    """
+    scenario = _overridden(load_scenario(request.scenario)[0], request)
+    victims_asked = [(spec, *resolved(spec)) for spec in scenario.victims]
+    if store is not None:
+        store.prepare()
+    log = _log(scenario)
+    split = _split(scenario, log)
+    split, notes = _limited(split, scenario.users)
+    split = _by_length(split)
+    seen = scenario.seen or default_seen(split.train)
+    victims = []
+    for spec, model, mark, fixed in victims_asked:
+        if fixed and int(model.n_items) != log.n_items:
+            raise InputError(
+                f"The model '{spec.name}' ranks {model.n_items} items, but {log.name} has {log.n_items}. Give the "
+                "catalogue on which it was fitted with --vocabulary FILE (item ids in the order of its dense ids)."
+            )
+        victims.append(describe_victim(spec, model, mark, fixed))
+    ground = Ground(_split_step(split, seen), split.train, scenario.retrain, request.seed)
+    if store is not None:
+        store.put(ground.split.key, _split_artifact(split, seen))
+    holdings = Seen.of(split.train, split.users)
+    return Prepared(
+        scenario, log, split, seen, victims, ground, list(cells(scenario, victims, ground)), holdings, notes
+    )
+
+
+def _overridden(scenario: Scenario, request: Request) -> Scenario:
+    update: dict[str, Any] = {}
+    if request.log is not None:
+        columns = dict(request.columns) if request.columns else None
+        update["dataset"] = LogFile(file=request.log, columns=columns, vocabulary=request.vocabulary)
+        update["seen"] = None
+    if request.model is not None:
+        update["victims"] = (VictimSpec(name=request.model),)
+    return scenario.model_copy(update=update)
+
+
+def resolved(spec: VictimSpec) -> tuple[Recommender, str, bool]:
+    model = resolve(spec.name, dict(spec.settings))
+    fixed = is_fitted(model)
+    return adapt(model), fingerprint(spec.name, model), fixed
+
+
+def _log(scenario: Scenario) -> InteractionLog:
+    source = scenario.dataset
+    if isinstance(source, str):
+        return load_dataset(source)
+    return open_log(source.file, columns=source.columns, vocabulary=source.vocabulary, core=source.core)
+
+
+def _split(scenario: Scenario, log: InteractionLog) -> Split:
+    if isinstance(scenario.split, GlobalTime):
+        return global_time(log, scenario.split.share)
+    return leave_last_out(log)
+
+
+def _limited(split: Split, most: int) -> tuple[Split, list[str]]:
+    """At most `most` evaluated users, drawn once and for all seeds alike; training always uses everybody."""
+    notes = [*split.train.notes, *split.notes]
+    if len(split.users) <= most:
+        return split, notes
+    chosen = np.sort(np.random.default_rng(0).choice(len(split.users), size=most, replace=False))
+    notes.append(f"{most:,} of {len(split.users):,} users are evaluated, drawn at random (scenario: users).")
+    return replace(split, users=split.users[chosen], targets=split.targets[chosen]), notes
+
+
+def _by_length(split: Split) -> Split:
+    """The same split with its evaluated users in order of history length, so that a chunk holds little padding."""
+    order = np.argsort(split.train.lengths[split.users], kind="stable")
+    return replace(split, users=split.users[order], targets=split.targets[order])
+
+
+def _split_artifact(split: Split, seen: str) -> Artifact:
+    train = split.train
+    arrays: dict[str, NDArray[Any]] = {
+        "user": train.user,
+        "item": train.item,
+        "timestamp": train.timestamp,
+        "users": np.asarray(split.users, dtype=np.int64),
+        "truth": np.asarray(split.targets, dtype=np.int32),
+    }
+    note = {"n_users": train.n_users, "n_items": train.n_items, "name": train.name, "seen": seen}
+    return Artifact(arrays, note)
+
+
+def _split_step(split: Split, seen: str) -> Step:
+    """The split as an input of steps; it is stored here and never run, so its parameters are its content's hash."""
+    import xxhash
+
+    artifact = _split_artifact(split, seen)
+    content = {name: xxhash.xxh128_hexdigest(v.tobytes()) for name, v in artifact.arrays.items()}
+    return Step("split", {"content": content_hash([content, artifact.note])})
+
+
+def baselines() -> list[Victim]:
+    """What tells whether order matters on a log, and a victim from an undertrained one."""
+    found = []
+    for name in BASELINES:
+        spec = VictimSpec(name=name)
+        model, mark, fixed = resolved(spec)
+        found.append(describe_victim(spec, model, mark, fixed))
+    return found
