@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 from zlib import crc32
 
 import numpy as np
@@ -135,9 +135,10 @@ def source_hash(kind: plugins.Kind, name: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def plugin_params(kind: plugins.Kind, name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """A plugin as a step's parameter: name, fields, and the hash of its source."""
-    return {"name": name, "parameters": dict(parameters), "source": source_hash(kind, name)}
+def plugin_params(kind: Literal["attacks", "defenses"], name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """A plugin as a step's parameter: name, all fields (what is left out has its default), and its source's hash."""
+    filled = plugins.build(kind, name, parameters).model_dump(mode="json")
+    return {"name": name, "parameters": filled, "source": source_hash(kind, name)}
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
