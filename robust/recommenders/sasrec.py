@@ -24,12 +24,15 @@ from robust.recommenders.settings import TrainingSettings
 
 
 class SASRecSettings(TrainingSettings):
-    """Settings of SASRec.
+    """Settings of SASRec; smaller and more steps than a recurrent cell, which would lose its speed by them.
 
     Attributes:
         blocks: attention blocks. heads: per block; they divide `dimension`.
     """
 
+    batch_size: int = Field(default=32, ge=1)
+    learning_rate: float = Field(default=4e-3, gt=0)
+    max_steps: int = Field(default=5000, ge=1)
     blocks: int = Field(default=2, ge=1)
     heads: int = Field(default=2, ge=1)
 

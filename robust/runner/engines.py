@@ -165,7 +165,12 @@ def run(
                 progress(step, seconds)
 
         while waiting or running:
-            for key in [k for k, needs in waiting.items() if not needs]:
+            ready = [k for k, needs in waiting.items() if not needs]
+            if (
+                deadline is None
+            ):  # fits are long and others wait for them; against a deadline, cell after cell is better
+                ready.sort(key=lambda k: by_key[k].kind != "fit")
+            for key in ready:
                 step = by_key[key]
                 if key in failures:
                     del waiting[key]

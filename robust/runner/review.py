@@ -13,6 +13,7 @@ import numpy as np
 from robust import __version__
 from robust.datasets import repeat_share
 from robust.measure import Ranking, per_user
+from robust.runner.engines import closure
 from robust.runner.export import write_run
 from robust.runner.flags import victim_flags
 from robust.runner.judging import Assessment, adjusted, clean_summary, result
@@ -95,10 +96,10 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
 
 
 def _cell_seconds(assessment: Assessment, outcome: Outcome, prepared: Prepared) -> dict[str, float]:
-    """Seconds spent in this run on steps of this cell (shared steps count in each cell that needs them)."""
+    """Seconds spent in this run on all steps that this cell needs (shared ones count in each cell)."""
     cell, spent = assessment.cell, 0.0
     for seed in assessment.measured.seeds:
-        spent += sum(outcome.seconds.get(step.key, 0.0) for step in cell.steps(seed).steps)
+        spent += sum(outcome.seconds.get(step.key, 0.0) for step in closure(cell.steps(seed).steps))
     return {"seconds": round(spent, 2)}
 
 
