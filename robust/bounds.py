@@ -21,7 +21,7 @@ from robust.datasets import default_seen, leave_last_out
 from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
-from robust.metrics.registry import parse_metric
+from robust.metrics.registry import metric_name, parse_metric
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Recommender, capabilities
 from robust.recommenders.resolve import is_fitted
@@ -57,12 +57,12 @@ class Bound(Frozen):
 
     @property
     def label(self) -> str:
-        """`ndcg@10 drops by at most 10%`."""
+        """`NDCG@10 drops by at most 10%`."""
         if self.kind == "drop":
-            return f"{self.metric} drops by at most {self.limit:.0%}"
+            return f"{metric_name(self.metric)} drops by at most {self.limit:.0%}"
         if self.kind == "rise":
-            return f"{self.metric} rises by at most {100 * self.limit:g} percentage points"
-        return f"{self.metric} is at most {self.limit:g}"
+            return f"{metric_name(self.metric)} rises by at most {100 * self.limit:g} percentage points"
+        return f"{metric_name(self.metric)} is at most {self.limit:g}"
 
 
 class InconclusiveBound(UserWarning):

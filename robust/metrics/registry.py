@@ -8,6 +8,18 @@ from typing import Literal
 
 from robust.errors import InputError, UnknownName
 
+_METRIC_NAMES = {
+    "hr": "HR",
+    "ndcg": "NDCG",
+    "mrr": "MRR",
+    "target_hr": "target HR",
+    "coverage": "coverage",
+    "novelty": "novelty",
+    "gini": "Gini",
+    "rank_shift": "rank shift",
+    "auc": "AUC",
+}
+
 BoundKind = Literal["drop", "rise", "level"]
 
 
@@ -48,6 +60,12 @@ METRICS: dict[str, Metric] = {
         Metric("rank_shift", "rise", True, "log2(rank under attack / clean rank) of the true next item", needs_k=False),
     )
 }
+
+
+def metric_name(metric: str) -> str:
+    """`ndcg@10` as `NDCG@10`, `target_hr@10` as `target HR@10`; other names with spaces for underscores."""
+    name, at, k = metric.partition("@")
+    return _METRIC_NAMES.get(name, name.replace("_", " ")) + at + k
 
 
 def metric_keys() -> list[str]:

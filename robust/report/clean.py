@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from robust.metrics.registry import metric_name
 from robust.report.quantities import finite, fixed
-from robust.report.text import metric_name, plural
+from robust.report.text import plural
 from robust.runner.results import Results
 
 BASELINE_NAMES = {"markov": "Markov, first order", "popularity": "popularity", "item-knn": "item-kNN"}

@@ -19,11 +19,12 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
+from robust.metrics.registry import metric_name
 from robust.report.clean import clean_table
 from robust.report.quantities import duration, level
 from robust.report.rows import Group, commands, findings, groups
 from robust.report.svg import NARROW, WIDE, legend, pictures, scale_changes
-from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, metric_name, moment, plural, presentable
+from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, moment, plural, presentable
 from robust.runner.results import CellResult, MetricResult, Results
 
 MAX_BYTES = 5_000_000

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from robust.metrics.registry import metric_name
 from robust.report.quantities import NBSP, Figures, Quantity, figures, finite, p_value
-from robust.report.text import attack_label, bound_text, change_heading, knowledge, metric_name, planning
+from robust.report.text import attack_label, bound_text, change_heading, knowledge, planning
 from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Results, ThreatResult
 
 

@@ -11,6 +11,7 @@ import datetime
 import unicodedata
 from typing import Any
 
+from robust.metrics.registry import metric_name
 from robust.report.quantities import Quantity
 from robust.runner.results import BoundResult, CellResult, Results, Verdict
 
@@ -31,18 +32,6 @@ VERDICT_MEANINGS: dict[Verdict, str] = {
     "INCONCLUSIVE": "the interval straddles the bound, or there was not enough data or time to tell",
     "NOT_APPLICABLE": "this recommender or log lacks what the threat needs",
     "ERROR": "the measurement itself went wrong; nothing is said about robustness",
-}
-
-_METRIC_NAMES = {
-    "hr": "HR",
-    "ndcg": "NDCG",
-    "mrr": "MRR",
-    "target_hr": "target HR",
-    "coverage": "coverage",
-    "novelty": "novelty",
-    "gini": "Gini",
-    "rank_shift": "rank shift",
-    "auc": "AUC",
 }
 
 
@@ -69,12 +58,6 @@ def _visible(value: Any) -> Any:
 def presentable(results: Results) -> Results:
     """The same results with every text made `visible`."""
     return Results.model_validate(_visible(results.model_dump(by_alias=True)))
-
-
-def metric_name(metric: str) -> str:
-    """`ndcg@10` as `NDCG@10`, `target_hr@10` as `target HR@10`; other names with spaces for underscores."""
-    name, at, k = metric.partition("@")
-    return _METRIC_NAMES.get(name, name.replace("_", " ")) + at + k
 
 
 def bound_text(bound: BoundResult) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Sequence
 
+from robust.metrics.registry import metric_name
 from robust.runner.results import CellResult, Results, ThreatResult, Verdict
 from robust.runner.scenario import Scenario, Threat
 
@@ -25,15 +26,15 @@ def accept(cells: Sequence[CellResult], scenario: Scenario, today: datetime.date
 
 
 def amount(cell: CellResult) -> str:
-    """A change in the words of its bound: `a drop of 32% in ndcg@10`."""
+    """A change in the words of its bound: `NDCG@10 down 32.0%`."""
     if cell.bound.metric not in cell.metrics:
         return "no measurement"
-    change = cell.metrics[cell.bound.metric].change
+    name, change = metric_name(cell.bound.metric), cell.metrics[cell.bound.metric].change
     if cell.bound.kind == "drop":
-        return f"{cell.bound.metric} {'down' if change >= 0 else 'up'} {abs(change):.1%}"
+        return f"{name} {'down' if change >= 0 else 'up'} {abs(change):.1%}"
     if cell.bound.kind == "rise":
-        return f"{cell.bound.metric} {'up' if change >= 0 else 'down'} {abs(100 * change):.1f} points"
-    return f"{cell.bound.metric} at {change:.3f}"
+        return f"{name} {'up' if change >= 0 else 'down'} {abs(100 * change):.1f} percentage points"
+    return f"{name} at {change:.3f}"
 
 
 def threat_result(threat: Threat, cells: Sequence[CellResult]) -> ThreatResult:

@@ -28,7 +28,10 @@ PILOT_SECONDS = 24 * 60  # a plain loop on two threads, FACTS of the pilot
 CHUNK = 256
 NEGATIVES = 100
 # A longer context, small batches of long windows, and as many steps as the pilot's time allows.
-LONG = {"context": 200, "batch_size": 32, "max_epochs": 200, "max_steps": 9000, "learning_rate": 3e-3, "patience": 30}
+LONG = {"context": 200, "batch_size": 16, "max_epochs": 200, "max_steps": 25_000, "learning_rate": 3e-3}
+LONG |= {"validations": 25, "patience": 25}
+RECURRENT = {"batch_size": 32, "max_epochs": 60, "max_steps": 14_000, "learning_rate": 4e-3, "validations": 25}
+RECURRENT |= {"patience": 25}
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ def test_sasrec_in_the_pilots_time(split: Split, markov: Quality) -> None:
 def test_gru4rec(split: Split) -> None:
     torch.set_num_threads(1)
     start = time.perf_counter()
-    model = GRU4Rec(max_steps=8000, max_epochs=40).fit(split.train, seed=SEED)
+    model = GRU4Rec(**RECURRENT).fit(split.train, seed=SEED)
     seconds = time.perf_counter() - start
     found = quality(model, split, 50)
     show("GRU4Rec, context 50", found, seconds)

@@ -180,12 +180,12 @@ def example() -> Results:
         "promotion": (
             "Fake users promote cold items",
             "INCONCLUSIVE",
-            "Worst: target_hr@10 up 3.4 points by bandwagon at 3% fake users. Bound: a rise of at most 0.05.",
+            "Worst: target HR@10 up 3.4 percentage points by bandwagon at 3% fake users. Bound: a rise of at most 0.05.",
         ),
         "edited-history": (
             "Histories edited along the gradient",
             "FAIL",
-            "Worst: ndcg@10 down 94.8% by substitution at 2 edits. Broken from 1 edit on.",
+            "Worst: NDCG@10 down 94.8% by substitution at 2 edits. Broken from 1 edit on.",
         ),
         "random-history": ("Histories edited at random", "FAIL", "Broken from 2 edits on."),
         "embeddings": (
