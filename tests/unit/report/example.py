@@ -180,7 +180,8 @@ def example() -> Results:
         "promotion": (
             "Fake users promote cold items",
             "INCONCLUSIVE",
-            "Worst: target HR@10 up 3.4 percentage points by bandwagon at 3% fake users. Bound: a rise of at most 0.05.",
+            "Worst: target HR@10 up 3.4 percentage points by bandwagon at 3% fake users. "
+            "Bound: target HR@10 rises by at most 5 percentage points.",
         ),
         "edited-history": (
             "Histories edited along the gradient",
