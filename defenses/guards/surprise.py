@@ -44,8 +44,9 @@ class Surprise(InputGuard):
     source: ClassVar[str] = "own baseline; after Qi et al. (ONION), EMNLP 2021"
     weaknesses: ClassVar[str] = (
         "Knows pairs of neighbours only: a substitute that often follows and precedes its neighbours passes, and an "
-        "attacker who looks through the guard finds such items. Two adjacent substitutes support each other. Rare but "
-        "genuine transitions are dropped, at the stated rate. Pairs planted in the train rows count as normal."
+        "attacker who looks through the guard finds such items. Two adjacent substitutes support each other, and pairs "
+        "planted in the train rows count as normal. Rare but genuine transitions are dropped: at the stated rate where "
+        "they are new, hardly ever in the very histories that were counted, so the price measured on those is too low."
     )
 
     rate: float = Field(default=0.01, gt=0, lt=1)
