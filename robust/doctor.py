@@ -1,6 +1,7 @@
 """Is a model wired up right? What to know before anything is said of its robustness.
 
-Padding side, id shift, determinism, batch invariance, whether order matters, and its clean metrics beside baselines.
+The promises that every recommender makes (padding, determinism, batches, gradients, …), id shift, whether order
+matters, and its clean metrics beside baselines.
 """
 
 from __future__ import annotations
@@ -18,9 +19,20 @@ from robust.measure import Seen, per_user, rank
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Recommender, capabilities
 from robust.recommenders.resolve import is_fitted, resolve
+from robust.testing.conformance import Recommended, recommender_checks
 
 Mark = Literal["ok", "warn", "fail", "info"]
 SAMPLE = 200
+REMEDIES = {
+    "determinism": "evaluation mode, no dropout, no sampling while ranking",
+    "padding": "sequences are left-padded with 0, newest item last: ignore the zeros",
+    "batch size": "a row's list must not depend on the other rows",
+    "batch order": "a row's list must not depend on its place in the batch",
+    "user numbers": "go by the sequence: users are numbered for bookkeeping only",
+    "prefix": "the top 1 must be the first of the top 10",
+    "lists": "items are 1…n_items, each at most once; 0 fills up a list at its end",
+    "context": "cut sequences to the newest items that the model reads",
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +88,7 @@ def examine(
     histories = split.histories(context)
     sample = np.random.default_rng(seed).permutation(len(histories))[:SAMPLE]
     try:
-        found.findings += _invariances(subject, histories[np.sort(sample)])
+        found.findings += _promises(Recommended(subject, histories[np.sort(sample)], split.train, seed))
         found.findings += _quality(subject, split, histories)
     except ModelFault as fault:
         found.findings.append(Finding("answers", "fail", str(fault), "mend the model's recommend or score"))
@@ -94,34 +106,14 @@ def _catalogue(model: Recommender, n_items: int) -> Finding:
     )
 
 
-def _agreement(model: Recommender, first: SequenceBatch, second: SequenceBatch, k: int = 10) -> float:
-    """Share of sequences whose top-k lists are equal."""
-    a, b = model.recommend(first, k), model.recommend(second, k)
-    return float((np.asarray(a) == np.asarray(b)).all(axis=1).mean())
-
-
-def _invariances(model: Recommender, batch: SequenceBatch) -> list[Finding]:
-    k = min(10, int(model.n_items))
-    again = _agreement(model, batch, batch, k)
-    wide = SequenceBatch(np.pad(batch.items, ((0, 0), (7, 0))), batch.users)
-    padded = _agreement(model, batch, wide, k)
-    one_by_one = np.concatenate([np.asarray(model.recommend(batch[i : i + 1], k)) for i in range(len(batch))])
-    alone = float((one_by_one == np.asarray(model.recommend(batch, k))).all(axis=1).mean())
-    turned = np.asarray(model.recommend(batch[np.arange(len(batch))[::-1]], k))[::-1]
-    order_of_rows = float((turned == np.asarray(model.recommend(batch, k))).all(axis=1).mean())
-    prefix = float((np.asarray(model.recommend(batch, 1))[:, 0] == one_by_one[:, 0]).mean())
-
-    def check(name: str, share: float, remedy: str) -> Finding:
-        mark: Mark = "ok" if share == 1 else "warn" if share > 0.98 else "fail"
-        return Finding(name, mark, f"{share:.1%} of lists equal", "" if share == 1 else remedy)
-
-    return [
-        check("determinism", again, "evaluation mode, no dropout, no sampling while ranking"),
-        check("padding", padded, "sequences are left-padded with 0, newest item last: ignore the zeros"),
-        check("batch of one", alone, "a row's list must not depend on the other rows"),
-        check("order of rows", order_of_rows, "a row's list must not depend on its place in the batch"),
-        check("prefix", prefix, "the top 1 must be the first of the top 10"),
-    ]
+def _promises(subject: Recommended) -> list[Finding]:
+    """The conformance suite; the fit is not repeated for it."""
+    marks: dict[str, Mark] = {"held": "ok", "broken": "fail", "not applicable": "info"}
+    found = []
+    for outcome in (check(subject) for check in recommender_checks() if check.name != "fit"):
+        remedy = REMEDIES.get(outcome.check, "") if outcome.status == "broken" else ""
+        found.append(Finding(outcome.check, marks[outcome.status], outcome.message, remedy))
+    return found
 
 
 def _quality(model: Recommender, split: Split, histories: SequenceBatch) -> list[Finding]:
