@@ -185,6 +185,12 @@ class InteractionLog:
         return _frozen(np.bincount(self.item, minlength=self.n_items + 1), np.int64)
 
     @cached_property
+    def holders(self) -> Int64:
+        """int64 [n_items + 1], distinct users per item; entry 0 (padding) is 0."""
+        pairs = np.unique(self.user.astype(np.int64) * (self.n_items + 1) + self.item)
+        return _frozen(np.bincount(pairs % (self.n_items + 1), minlength=self.n_items + 1), np.int64)
+
+    @cached_property
     def position(self) -> Int64:
         """int64 [n], each row's place within its user, from 0."""
         return _frozen(np.arange(len(self)) - self.offsets[self.user], np.int64)

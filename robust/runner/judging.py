@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, per_user, per_user_shift
 from robust.metrics.beyond import coverage, gini_of_exposure, novelty
 from robust.runner.engines import Failure
@@ -210,8 +211,7 @@ def result(
     reason: str,
     *,
     holdings: Seen,
-    popularity: NDArray[np.int64],
-    n_items: int,
+    train: InteractionLog,
 ) -> CellResult:
     """The published record of a cell."""
     cell, measured, judgement = assessment.cell, assessment.measured, assessment.judgement
@@ -253,7 +253,7 @@ def result(
         )
         for seed, c, a, null in zip(measured.seeds, clean, attacked, floor, strict=True)
     ]
-    record.metrics = _metrics(cell, measured, judgement, floor, popularity, n_items)
+    record.metrics = _metrics(cell, measured, judgement, floor, train)
     record.control = _control(cell, measured, used)
     record.flags = cell_flags(cell, measured, record, clean)
     return record
@@ -264,8 +264,7 @@ def _metrics(
     measured: Measured,
     judgement: Judgement,
     floor: list[float | None],
-    popularity: NDArray[np.int64],
-    n_items: int,
+    train: InteractionLog,
 ) -> dict[str, MetricResult]:
     bound = cell.threat.bound
     known = [abs(v) for v in floor if v is not None]
@@ -284,10 +283,10 @@ def _metrics(
         if name not in table:
             before, after = (values(name, r, measured.held) for r in (measured.clean, measured.attacked))
             table[name] = _plain(float(before.mean()), float(after.mean()), relative=True)
-    users = max(len(measured.clean[0].ranks), 1)
+    n_items = train.n_items
     lists: dict[str, Any] = {
         "coverage@10": lambda rows: coverage(rows, n_items),
-        "novelty@10": lambda rows: novelty(rows, popularity, users),
+        "novelty@10": lambda rows: _novelty(rows, train),
         "gini@10": lambda rows: gini_of_exposure(rows, n_items),
     }
     for name, of in lists.items():
@@ -322,13 +321,18 @@ def _control(cell: Cell, measured: Measured, used: int) -> Control | None:
     return Control(attack=control[0], change=whole, low=low, high=high)
 
 
-def clean_summary(rankings: Sequence[Ranking], popularity: NDArray[np.int64], n_items: int) -> dict[str, float]:
+def clean_summary(rankings: Sequence[Ranking], train: InteractionLog) -> dict[str, float]:
     """A victim's quality on clean data, mean over seeds."""
-    users = max(len(rankings[0].ranks), 1)
     table: dict[str, float] = {}
     for name in ("hr@10", "ndcg@10", "mrr@10"):
         table[name] = float(np.mean([per_user(name, r).mean() for r in rankings]))
-    table["coverage@10"] = float(np.mean([coverage(r.lists, n_items) for r in rankings]))
-    table["novelty@10"] = float(np.mean([novelty(r.lists, popularity, users) for r in rankings]))
-    table["gini@10"] = float(np.mean([gini_of_exposure(r.lists, n_items) for r in rankings]))
+    table["coverage@10"] = float(np.mean([coverage(r.lists, train.n_items) for r in rankings]))
+    table["novelty@10"] = float(np.mean([_novelty(r.lists, train) for r in rankings]))
+    table["gini@10"] = float(np.mean([gini_of_exposure(r.lists, train.n_items) for r in rankings]))
     return table
+
+
+def _novelty(lists: NDArray[np.int32], train: InteractionLog) -> float:
+    """Mean over the lists that hold anything, whoever was evaluated; by how many train users hold an item."""
+    bits = novelty(lists, train.holders, max(int((train.lengths > 0).sum()), 1))
+    return float(bits[~np.isnan(bits)].mean()) if not np.isnan(bits).all() else 0.0

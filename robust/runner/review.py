@@ -54,7 +54,6 @@ def _now() -> str:
 def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outcome) -> Results:
     """Results from what was measured; a victim that is undertrained turns its cells into ERROR."""
     victims, undertrained = _victims(prepared, store, request.seed, outcome)
-    popularity = prepared.split.train.popularity
     records: list[CellResult] = []
     p_fail = adjusted(outcome.assessments)
     for index, (assessment, (verdict, reason)) in enumerate(zip(outcome.assessments, outcome.verdicts, strict=True)):
@@ -66,8 +65,7 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
             verdict,
             reason,
             holdings=prepared.holdings,
-            popularity=popularity,
-            n_items=prepared.log.n_items,
+            train=prepared.split.train,
         )
         record.p_fail = p_fail.get(index)
         record.reproduce = request.command
@@ -106,13 +104,13 @@ def _cell_seconds(assessment: Assessment, outcome: Outcome, prepared: Prepared) 
 def _victims(
     prepared: Prepared, store: Store, first_seed: int, outcome: Outcome
 ) -> tuple[list[VictimResult], dict[str, str]]:
-    popularity, n_items = prepared.split.train.popularity, prepared.log.n_items
+    train = prepared.split.train
     baselines: dict[str, Ranking] = {}
     for baseline in all_baselines():
         artifact = store.get(clean_rank(baseline, prepared.ground, 0).key)
         if artifact is not None:
             baselines[baseline.spec.name] = Ranking(**artifact.arrays)
-    table = {name: clean_summary([ranking], popularity, n_items) for name, ranking in baselines.items()}
+    table = {name: clean_summary([ranking], train) for name, ranking in baselines.items()}
     found: list[VictimResult] = []
     undertrained: dict[str, str] = {}
     for victim in prepared.victims:
@@ -131,7 +129,7 @@ def _victims(
             )
             if failed:
                 undertrained[victim.spec.label] = flags[0].cause
-        metrics = clean_summary(rankings, popularity, n_items) if rankings else {}
+        metrics = clean_summary(rankings, train) if rankings else {}
         found.append(VictimResult(victim=victim.spec.label, seeds=known, metrics=metrics, baselines=table, flags=flags))
     return found, undertrained
 

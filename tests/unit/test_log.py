@@ -113,3 +113,9 @@ def test_batches_cut_and_replace() -> None:
     assert timed.with_items([[2, 1]]).timestamps is not None
     assert timed.with_items([[0, 2, 1]]).timestamps is None
     assert SequenceBatch.from_lists([[1, 2, 3]], context=2).items.tolist() == [[2, 3]]
+
+
+def test_holders_are_users_not_rows() -> None:
+    log = InteractionLog.from_columns([0, 0, 0, 1, 2], [1, 1, 3, 1, 2], range(5), n_items=4)
+    assert log.popularity.tolist() == [0, 3, 1, 1, 0]
+    assert log.holders.tolist() == [0, 2, 1, 1, 0]
