@@ -15,6 +15,7 @@ from itertools import pairwise
 from robust.report.quantities import NBSP, Quantity, finite
 from robust.runner.results import BoundResult, CellResult
 
+SMALLEST = 1e-6  # a narrower part of the axis shows nothing, and its slope would not be a number any more
 FAR = 2.5  # the axis is broken where data reach this many times as far as the part around the bound
 SHARE_AROUND = 0.62  # of the width, for the part around the bound, where the axis is broken once
 PAD = 0.05
@@ -58,12 +59,12 @@ def axis(cells: Sequence[CellResult], bound: BoundResult, left: float, right: fl
     """
     core, ends = _values(cells, bound)
     first, last = min(core), max(core)
-    reach = 0.6 * max(last - first, 1e-6)
+    reach = 0.6 * max(last - first, SMALLEST)
     low = max(min([first, *ends]), first - reach)
     high = min(max([last, *ends]), last + reach)
     if Quantity.of(bound).scale > 1:
         high = max(min(high, 1.0), last)  # no share drops or rises by more than all
-    if high - low < 1e-6:  # a level that equals its bound, or a bound of zero that nothing moved from
+    if high - low < SMALLEST:  # a level that equals its bound, or a bound of zero that nothing moved from
         low, high = low - 0.01, high + 0.01
     around = _around(cells, bound)
     pieces = _pieces(low, high, around) if bound.kind != "level" and bound.limit > 0 else [(low, high, 1.0)]
@@ -95,7 +96,7 @@ def _around(cells: Iterable[CellResult], bound: BoundResult) -> float:
     """How far from zero the axis must stay uncompressed: twice the bound, or a typical interval if that is wider."""
     metrics = [cell.metrics[cell.bound.metric] for cell in cells if cell.bound.metric in cell.metrics]
     widths = sorted(m.high - m.low for m in metrics if m.low is not None and len(finite(m.low, m.high)) == 2 and m.high)
-    return max(2 * bound.limit, 0.75 * widths[len(widths) // 2] if widths else 0.0)
+    return max(2 * bound.limit, 0.75 * widths[len(widths) // 2] if widths else 0.0, SMALLEST)
 
 
 def _pieces(low: float, high: float, around: float) -> list[tuple[float, float, float]]:

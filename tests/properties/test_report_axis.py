@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from robust.report.axis import axis
@@ -42,6 +42,8 @@ def measured(changes: list[float], width: float, bound: BoundResult) -> list[Cel
     limit=st.floats(0, 1),
     kind=st.sampled_from(["drop", "rise", "level"]),
 )
+@example(changes=[], width=0.0, limit=5e-324, kind="drop")
+@example(changes=[-0.5], width=0.0, limit=1e-12, kind="drop")
 def test_axis_holds_every_point_in_order(changes: list[float], width: float, limit: float, kind: str) -> None:
     bound = BoundResult.model_validate({"metric": "m", "kind": kind, "limit": limit})
     scale = axis(measured(changes, width, bound), bound, LEFT, RIGHT)
