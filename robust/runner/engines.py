@@ -166,9 +166,8 @@ def run(
 
         while waiting or running:
             ready = [k for k, needs in waiting.items() if not needs]
-            if (
-                deadline is None
-            ):  # fits are long and others wait for them; against a deadline, cell after cell is better
+            # fits are long, and others wait for them; against a deadline, cell after cell leaves more verdicts
+            if deadline is None:
                 ready.sort(key=lambda k: by_key[k].kind != "fit")
             for key in ready:
                 step = by_key[key]

@@ -64,7 +64,7 @@ def prepare(request: Request, store: Store | None) -> Prepared:
         InputError: anything that the user has to mend.
     """
     scenario = _overridden(load_scenario(request.scenario)[0], request)
-    victims_asked = [(spec, *resolved(spec)) for spec in scenario.victims]
+    victims_asked = [(spec, *_resolved(spec)) for spec in scenario.victims]
     if store is not None:
         store.prepare()
     log = _log(scenario)
@@ -100,7 +100,8 @@ def _overridden(scenario: Scenario, request: Request) -> Scenario:
     return scenario.model_copy(update=update)
 
 
-def resolved(spec: VictimSpec) -> tuple[Recommender, str, bool]:
+def _resolved(spec: VictimSpec) -> tuple[Recommender, str, bool]:
+    """The recommender that a scenario names, its fingerprint, and whether it was handed over fitted."""
     model = resolve(spec.name, dict(spec.settings))
     fixed = is_fitted(model)
     return adapt(model), fingerprint(spec.name, model), fixed
@@ -162,6 +163,6 @@ def baselines() -> list[Victim]:
     found = []
     for name in BASELINES:
         spec = VictimSpec(name=name)
-        model, mark, fixed = resolved(spec)
+        model, mark, fixed = _resolved(spec)
         found.append(describe_victim(spec, model, mark, fixed))
     return found

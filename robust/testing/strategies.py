@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
-import annotated_types
 import numpy as np
 from hypothesis import strategies as st
 from pydantic.fields import FieldInfo
@@ -253,13 +252,11 @@ def _typed(annotation: Any, field: FieldInfo, default: Any) -> st.SearchStrategy
     if annotation is bool:
         return st.booleans()
     if annotation is int:
-        least, most = _limits(field, default)
-        return st.integers(*(int(bound) for bound in _closed(field, np.ceil(least), np.floor(most))))
+        least, most, above, below = _limits(field, default)
+        return st.integers(int(np.ceil(least)) + above, int(np.floor(most)) - below)
     if annotation is float:
-        least, most = _limits(field, default)
-        open_below = any(isinstance(m, annotated_types.Gt) for m in field.metadata)
-        open_above = any(isinstance(m, annotated_types.Lt) and m.lt == most for m in field.metadata)
-        return st.floats(least, most, exclude_min=open_below, exclude_max=open_above, allow_subnormal=False)
+        least, most, above, below = _limits(field, default)
+        return st.floats(least, most, exclude_min=above, exclude_max=below, allow_subnormal=False)
     options = get_args(annotation)
     if type(None) in options:
         of = [_typed(option, field, default) for option in options if option is not type(None)]
@@ -267,22 +264,13 @@ def _typed(annotation: Any, field: FieldInfo, default: Any) -> st.SearchStrategy
     return None
 
 
-def _limits(field: FieldInfo, default: Any) -> tuple[float, float]:
-    """The least and the largest value that are drawn: what the field says, and else a modest range."""
-    least, most = -np.inf, np.inf
-    for limit in field.metadata:
-        least = max(least, getattr(limit, "ge", -np.inf), getattr(limit, "gt", -np.inf))
-        most = min(most, getattr(limit, "le", np.inf), getattr(limit, "lt", np.inf))
+def _limits(field: FieldInfo, default: Any) -> tuple[float, float, bool, bool]:
+    """The least and the largest value, and whether each is left out: what the field says, and else a modest range."""
+
+    def stated(name: str) -> list[float]:
+        return [float(getattr(m, name)) for m in field.metadata if getattr(m, name, None) is not None]
+
     usual = float(default) if isinstance(default, int | float) else 1.0
-    if not np.isfinite(least):
-        least = min(0.0, 2 * usual)
-    if not np.isfinite(most):
-        most = max(2 * usual, least + _WIDTH)
-    return float(least), float(most)
-
-
-def _closed(field: FieldInfo, least: float, most: float) -> tuple[float, float]:
-    """Whole numbers strictly within an open limit."""
-    open_below = any(isinstance(m, annotated_types.Gt) and m.gt == least for m in field.metadata)
-    open_above = any(isinstance(m, annotated_types.Lt) and m.lt == most for m in field.metadata)
-    return least + open_below, most - open_above
+    least = max(stated("ge") + stated("gt"), default=min(0.0, 2 * usual))
+    most = min(stated("le") + stated("lt"), default=max(2 * usual, least + _WIDTH))
+    return least, most, least in stated("gt"), most in stated("lt")
