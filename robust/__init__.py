@@ -7,4 +7,9 @@ when a model needs it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 __version__ = "0.1.0"
+
+when_log_is_imported: list[Callable[[], None]] = []
+"""Called at the end of `robust.log`'s import; whoever needs its types need not import numpy to wait for them."""

@@ -6,7 +6,8 @@ mistakes, not malice: Python hides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,16 @@ class QueryCounter:
         if self.limit is not None and self.spent + count > self.limit:
             raise BudgetExceeded(self.attack, "queries", self.limit, self.spent + count)
         self.spent += count
+
+    @contextmanager
+    def at_most(self, count: int) -> Iterator[None]:
+        """Within this block, spend at most `count` more: for an attack that lets another run on a share of its own."""
+        whole = self.limit
+        self.limit = self.spent + count if whole is None else min(whole, self.spent + count)
+        try:
+            yield
+        finally:
+            self.limit = whole
 
     def left_for(self, sequences: int) -> int | None:
         """What is left for each of so many sequences; None without a limit."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+import robust
 from robust.errors import InputError
 
 Int32 = NDArray[np.int32]
@@ -277,3 +278,7 @@ class LogEdit:
             name=log.name,
             notes=log.notes,
         )
+
+
+for _call in robust.when_log_is_imported:
+    _call()

@@ -287,10 +287,10 @@ class Situation:
     def rank(
         self, recommender: Recommender, sequences: SequenceBatch, targets: tuple[int, ...], demoted: bool
     ) -> Ranking:
-        """Rank these users' lists from (edited) sequences."""
+        """Rank these users' lists from (edited) sequences; insertions push the oldest items out of what is read."""
         return rank(
             recommender,
-            sequences,
+            sequences.truncate(self.sequences.width),
             self.truth,
             seen=self.seen,
             targets=targets,
@@ -378,9 +378,9 @@ def _perturbed_scores(model: Differentiable, sequences: SequenceBatch, deltas: A
 def _share_changed(clean: SequenceBatch, attacked: SequenceBatch) -> float:
     if len(clean) == 0:
         return 0.0
-    if clean.width != attacked.width:
-        return 1.0
-    return float((clean.items != attacked.items).any(axis=1).mean())
+    width = max(clean.width, attacked.width)
+    before, after = (np.pad(b.items, ((0, 0), (width - b.width, 0))) for b in (clean, attacked))
+    return float((before != after).any(axis=1).mean())
 
 
 def zero_gradient_share(model: Differentiable, sequences: SequenceBatch, sample: int = 64) -> float:

@@ -10,15 +10,13 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
+from robust.harm import gain_of, overlap
 from robust.log import Int32, SequenceBatch
 from robust.threat import Budget
-
-Float64 = NDArray[np.float64]
 
 
 class RandomSubstitution(EvasionAttack):
@@ -90,19 +88,3 @@ def draw_substitutions(items: Int32, n_items: int, edits: int, rng: np.random.Ge
     drawn = items.copy()
     np.put_along_axis(drawn, positions, np.where(standing != 0, other, 0).astype(np.int32), axis=1)
     return drawn
-
-
-def _discounts(lists: Int32) -> Float64:
-    return np.where(lists != 0, 1 / np.log2(np.arange(2, lists.shape[1] + 2)), 0.0)
-
-
-def gain_of(lists: Int32, wanted: Int32) -> Float64:
-    """[B], mean discounted gain 1/log2(1 + rank) of the wanted items [B, m] in the lists [B, k]; 0 where absent."""
-    found = lists[:, :, None] == wanted[:, None, :]
-    return np.asarray((found * _discounts(lists)[:, :, None]).sum(axis=(1, 2)) / wanted.shape[1])
-
-
-def overlap(lists: Int32, clean: Int32) -> Float64:
-    """[B], rank-weighted overlap Σ w(rank) · w(clean rank) over shared items; w = 1/log2(1 + rank), 0 if disjoint."""
-    shared = (lists[:, :, None] == clean[:, None, :]) & (clean != 0)[:, None, :]
-    return np.asarray(np.einsum("bkj,bk,bj->b", shared, _discounts(lists), _discounts(clean)))

@@ -11,9 +11,10 @@ import torch
 from robust.attack import AnyGoal
 from robust.attacks.evasion import proposals
 from robust.attacks.evasion.proposals import Catalogue, first_order, sign_cosine
-from robust.attacks.evasion.random_substitution import RandomSubstitution, draw_substitutions, gain_of, overlap
+from robust.attacks.evasion.random_substitution import RandomSubstitution, draw_substitutions
 from robust.attacks.evasion.substitution import Substitution
 from robust.attacks.objective import Objective, objective_for
+from robust.harm import gain_of, overlap
 from robust.log import SequenceBatch
 from robust.threat import Budget, Degrade, Demote, Knowledge, Promote
 from tests.toys import LinearBag, random_sequences, view
