@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal, Self, cast
 
 import numpy as np
@@ -17,9 +18,11 @@ from pydantic import Field, model_validator
 
 from robust import plugins
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack
+from robust.corpus import read_corpus, replay, save
+from robust.counterexamples import explain, smallest
 from robust.datasets import default_seen, leave_last_out
 from robust.errors import InputError
-from robust.log import InteractionLog
+from robust.log import InteractionLog, SequenceBatch
 from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
 from robust.metrics.registry import metric_name, parse_metric
 from robust.recommenders.adapt import adapt
@@ -79,11 +82,25 @@ class Assertion:
 
     Attributes:
         attack: the strongest of the attacks, chosen on one half of the users. judgement: on the other half.
+        clean, attacked: the metric's means on the users judged. replayed: counterexamples of the corpus tried.
     """
 
     attack: str
     judgement: Judgement
     n_users: int
+    clean: float = 0.0
+    attacked: float = 0.0
+    replayed: int = 0
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """One attack's: what each user's metric became, and from which sequences (None: deltas of embeddings)."""
+
+    name: str
+    values: NDArray[np.float64]
+    ranking: Ranking
+    edited: SequenceBatch | None
 
 
 def assert_bounded_degradation(
@@ -98,6 +115,8 @@ def assert_bounded_degradation(
     knowledge: Knowledge | None = None,
     seed: int = 0,
     strict: bool = False,
+    corpus: str | Path | None = None,
+    reveal: bool = False,
 ) -> Assertion:
     """Fail if an attack at inference costs this recommender more than `max_drop` of its quality (relative).
 
@@ -108,12 +127,15 @@ def assert_bounded_degradation(
     Args:
         recommender: anything with `n_items` and `recommend` or `score`; or something with `fit(log, *, seed)`.
         data: the genuine log.
-        attack: name(s) or instance(s) of evasion or embedding attacks.
+        attack: name(s) or instance(s) of evasion or embedding attacks; `worst-case` searches.
         budget: such as `{"edits": 1}` (the default) or `{"epsilon": 0.5}`.
         knowledge: what the attacker sees; by default as much as the attacks need.
+        corpus: a folder of counterexamples. Those in it are tried first, as one more attack; a new one is added when
+            the bound breaks.
+        reveal: name items by their raw ids in the message; by default it shows dense ids, since many read CI logs.
 
     Raises:
-        BoundBroken: the bound is broken, beyond chance.
+        BoundBroken: the bound is broken, beyond chance; with the smallest attack found, and how to try it again.
         InputError: an attack that does not act at inference, a budget that does not fit it.
 
     Warns:
@@ -123,6 +145,11 @@ def assert_bounded_degradation(
     if not 0.5 < confidence < 1:
         raise InputError(f"confidence lies between 0.5 and 1, got {confidence}.")
     attacks = [_inference_attack(a) for a in (attack if isinstance(attack, list) else [attack])]
+    spec = BudgetSpec.model_validate(dict(budget) if isinstance(budget, Mapping) else budget or {"edits": 1})
+    kept = read_corpus(Path(corpus)) if corpus is not None and spec.edits is not None else []
+    again = replay(kept)
+    if again is not None:
+        attacks.insert(0, again)
     split = leave_last_out(data)
     model = _fitted(recommender, split.train, seed)
     if int(model.n_items) != data.n_items:
@@ -137,24 +164,46 @@ def assert_bounded_degradation(
         split.train.popularity > 0,
         k=parse_metric(metric).k or 10,
     )
-    spec = BudgetSpec.model_validate(dict(budget) if isinstance(budget, Mapping) else budget or {"edits": 1})
-    clean = per_user(metric, situation.rank(model, situation.sequences, (), False))
-    outcomes = {}
-    for candidate in attacks:
-        knows = knowledge or Knowledge(log="popularity", model=candidate.model_access)
-        ranking = _attacked(candidate, situation, model, spec, knows, seed)
-        outcomes[repr(candidate)] = per_user(metric, ranking)
-    name, judged = _strongest(clean, outcomes, seed)
+    before = situation.rank(model, situation.sequences, (), False)
+    clean = per_user(metric, before)
+    outcomes = [_attacked(a, situation, model, spec, knowledge, metric, seed) for a in attacks]
+    worst, judged = _strongest(clean, outcomes, seed)
     judgement = judge(
         clean[None, judged],
-        outcomes[name][None, judged],
+        worst.values[None, judged],
         kind="drop",
         limit=max_drop,
         fixed_model=True,
         alpha=1 - confidence,
     )
-    _report(bound, name, spec, judgement, int(judged.sum()), seed, strict)
-    return Assertion(name, judgement, int(judged.sum()))
+    means = float(clean[judged].mean()), float(worst.values[judged].mean())
+    found = Assertion(worst.name, judgement, int(judged.sum()), *means, replayed=len(kept))
+    if judgement.verdict == "PASS":
+        return found
+    said = _finding(bound, found, spec, confidence, seed)
+    if judgement.verdict == "FAIL":
+        example = None
+        if worst.edited is not None:
+            example = smallest(
+                model,
+                situation,
+                worst.edited,
+                before,
+                worst.ranking,
+                metric=metric,
+                limit=max_drop,
+                rows=judged,
+                attack=worst.name,
+                budget=spec.label,
+            )
+        names = None if not reveal or data.item_ids is None else list(data.item_ids)
+        new = example is not None and example.edits not in {other.edits for other in kept}
+        file = save(example, Path(corpus)) if example is not None and corpus is not None and new else None
+        raise BoundBroken(f"{bound.label}: broken, beyond chance.\n{said}{explain(example, names, file)}")
+    if strict:
+        raise BoundBroken(f"Not decided (an error under strict): {bound.label}. {judgement.reason}\n{said}")
+    warnings.warn(f"Not decided: {bound.label}. {judgement.reason}\n{said}", InconclusiveBound, stacklevel=2)
+    return found
 
 
 def _inference_attack(attack: str | Attack) -> EvasionAttack | EmbeddingAttack:
@@ -182,50 +231,54 @@ def _attacked(
     situation: Situation,
     model: Recommender,
     spec: BudgetSpec,
-    knowledge: Knowledge,
+    knowledge: Knowledge | None,
+    metric: str,
     seed: int,
-) -> Ranking:
+) -> _Outcome:
     goal, budget, rng = Degrade(), spec.resolve(situation.log), np.random.default_rng(seed)
+    knows = knowledge or Knowledge(log="popularity", model=attack.model_access)
+    edited = None
     if isinstance(attack, EmbeddingAttack):
-        return perturb(
+        ranking = perturb(
             attack,
             situation,
             planned_on=model,
             measured_on=model,
             goal=goal,
             budget=budget,
-            knowledge=knowledge,
+            knowledge=knows,
             rng=rng,
         )[0]
-    edited, _ = evade(attack, situation, planned_on=model, goal=goal, budget=budget, knowledge=knowledge, rng=rng)
-    return situation.rank(model, edited, (), False)
+    else:
+        edited, _ = evade(attack, situation, planned_on=model, goal=goal, budget=budget, knowledge=knows, rng=rng)
+        ranking = situation.rank(model, edited, (), False)
+    chosen = {} if attack.name == "corpus" else attack.model_dump(exclude_defaults=True)
+    settings = ", ".join(f"{field}={value!r}" for field, value in chosen.items())
+    name = f"{attack.name}({settings})" if settings else attack.name
+    return _Outcome(name, per_user(metric, ranking), ranking, edited)
 
 
-def _strongest(
-    clean: NDArray[np.float64], outcomes: Mapping[str, NDArray[np.float64]], seed: int
-) -> tuple[str, NDArray[np.bool_]]:
+def _strongest(clean: NDArray[np.float64], outcomes: list[_Outcome], seed: int) -> tuple[_Outcome, NDArray[np.bool_]]:
     """The attack that does most on one half of the users, and the other half; everybody where nothing was chosen."""
     if len(outcomes) == 1:
-        return next(iter(outcomes)), np.ones(len(clean), dtype=bool)
+        return outcomes[0], np.ones(len(clean), dtype=bool)
     searched = np.random.default_rng([seed, 1]).permutation(len(clean)) < len(clean) // 2
-    name = max(outcomes, key=lambda n: float((clean - outcomes[n])[searched].sum()))
-    return name, ~searched
+    worst = max(outcomes, key=lambda outcome: float((clean - outcome.values)[searched].sum()))
+    return worst, ~searched
 
 
-def _report(
-    bound: Bound, attack: str, spec: BudgetSpec, judgement: Judgement, users: int, seed: int, strict: bool
-) -> None:
-    if judgement.verdict == "PASS":
-        return
-    said = (
-        f"{bound.label}, asked for; under {attack} with {spec.label} it changed by {judgement.change:.1%} "
-        f"[{judgement.low:.1%}, {judgement.high:.1%}] on {users:,} users (seed {seed})."
+def _finding(bound: Bound, found: Assertion, spec: BudgetSpec, confidence: float, seed: int) -> str:
+    """What was measured, on whom, by what."""
+    judgement, name = found.judgement, metric_name(bound.metric)
+    interval = (
+        "" if judgement.low is None else f", {confidence:.0%} limits {judgement.low:.1%} and {judgement.high:.1%}"
     )
-    if judgement.verdict == "FAIL":
-        raise BoundBroken(f"The bound is broken: {said}")
-    if strict:
-        raise BoundBroken(f"Not decided (strict): {said} {judgement.reason}")
-    warnings.warn(f"Not decided: {said} {judgement.reason}", InconclusiveBound, stacklevel=3)
+    again = f"; {found.replayed} from the corpus were tried first" if found.replayed else ""
+    return (
+        f"  drop      {judgement.change:.1%}{interval}: {name} {found.clean:.3f} before, {found.attacked:.3f} after\n"
+        f"  attack    {found.attack}, {spec.label}{again}\n"
+        f"  measured  on {found.n_users:,} users, one fixed model, seed {seed}\n"
+    )
 
 
 __all__ = ["Assertion", "Bound", "BoundBroken", "InconclusiveBound", "assert_bounded_degradation"]
