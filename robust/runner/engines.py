@@ -36,7 +36,7 @@ class Failure:
 _workshop: Workshop | None = None
 
 
-def _prepare_process(folders: list[str]) -> None:
+def prepare_process(folders: list[str]) -> None:
     """Fix the threads, tune the allocator, and make the caller's folder importable."""
     import torch
 
@@ -49,12 +49,12 @@ def _prepare_process(folders: list[str]) -> None:
     torch.set_num_threads(THREADS)
 
 
-def _work(job: Job, store: str, folders: list[str]) -> tuple[Failure | None, float]:
+def work(job: Job, store: str, folders: list[str]) -> tuple[Failure | None, float]:
     """Run one step in this process, unless its outcome is there already. Never raises for a step's own fault."""
     global _workshop
     started = time.perf_counter()
     if _workshop is None or _workshop.store.folder != Path(store):
-        _prepare_process(folders)
+        prepare_process(folders)
         _workshop = Workshop(Store(Path(store)))
     try:
         if job.key not in _workshop.store:
@@ -79,7 +79,7 @@ Submit = Callable[[Step], "Future[tuple[Failure | None, float]]"]
 
 
 @contextmanager
-def _pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
+def pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
     # absolute: a warm worker may stand in another folder
     folders, folder = [os.getcwd()], str(store.folder.resolve())
     if engine == "serial" or workers == 1:
@@ -89,10 +89,10 @@ def _pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
 
         def run_now(step: Step) -> Future[tuple[Failure | None, float]]:
             future: Future[tuple[Failure | None, float]] = Future()
-            future.set_result(_work(step.job(), folder, folders))
+            future.set_result(work(step.job(), folder, folders))
             return future
 
-        _prepare_process(folders)
+        prepare_process(folders)
         try:
             yield run_now
         finally:
@@ -104,7 +104,7 @@ def _pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
     executor = get_reusable_executor(max_workers=workers, timeout=600)
 
     def submit(step: Step) -> Future[tuple[Failure | None, float]]:
-        future: Future[tuple[Failure | None, float]] = executor.submit(_work, step.job(), folder, folders)
+        future: Future[tuple[Failure | None, float]] = executor.submit(work, step.job(), folder, folders)
         return future
 
     try:
@@ -141,8 +141,13 @@ def run(
     """Run what is not yet in the store; returns the failures by key.
 
     Args:
+        engine: `serial`, `processes`, or `shared` (one at a time here, beside others who work on the same store).
         deadline: `time.monotonic()` after which nothing new is started; what is left out fails with kind `time`.
     """
+    if engine == "shared":
+        from robust.runner.shared import run_shared
+
+        return run_shared(steps, store, deadline=deadline, progress=progress)
     todo = closure(steps)
     failures: dict[str, Failure] = {}
     missing = [step for step in todo if step.key not in store]
@@ -151,7 +156,7 @@ def run(
     waiting = {step.key: {s.key for s in step.inputs.values()} & {m.key for m in missing} for step in missing}
     by_key = {step.key: step for step in missing}
     running: dict[Future[Any], Step] = {}
-    with _pool(engine, workers, store) as submit:
+    with pool(engine, workers, store) as submit:
 
         def settle(step: Step, failure: Failure | None, seconds: float) -> None:
             if failure is not None:

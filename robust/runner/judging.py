@@ -149,7 +149,7 @@ def correct(assessments: Sequence[Assessment]) -> list[tuple[Verdict, str]]:
     for index, assessment in enumerate(assessments):
         judgement, failure = assessment.judgement, assessment.failure
         if judgement is None:
-            verdicts.append(_unmeasured(failure))
+            verdicts.append(unmeasured(failure))
         elif judgement.verdict == "PASS":
             verdicts.append(("PASS", judgement.reason))
         elif rejected[index]:
@@ -190,7 +190,8 @@ def _p_fail(assessment: Assessment) -> float:
     return 1.0 if assessment.judgement.verdict == "PASS" else assessment.judgement.p_fail
 
 
-def _unmeasured(failure: Failure | None) -> tuple[Verdict, str]:
+def unmeasured(failure: Failure | None) -> tuple[Verdict, str]:
+    """What is said of a cell that was not measured."""
     if failure is None:
         return "ERROR", "nothing was measured"
     if failure.kind == "not_applicable":

@@ -28,10 +28,22 @@ class Outcome:
 Progress = Callable[[int, int, Step | None], None]
 
 
+Judge = Callable[[Sequence[Assessment]], list[tuple[Verdict, str]]]
+
+
 def take_looks(
-    request: Request, prepared: Prepared, store: Store, started: float, progress: Progress | None
+    request: Request,
+    prepared: Prepared,
+    store: Store,
+    started: float,
+    progress: Progress | None,
+    judge: Judge = correct,
 ) -> Outcome:
-    """Take the looks: run what is undecided at each, and judge all cells together."""
+    """Take the looks: run what is undecided at each, and judge all cells together.
+
+    Args:
+        judge: how assessments become verdicts; by default corrected over all of them.
+    """
     obstacles = [cell.obstacle() or resolvable(cell, request.seed) for cell in prepared.cells]
     count = len(prepared.cells)
     planned: list[list[tuple[int, SeedSteps]]] = [[] for _ in range(count)]
@@ -57,7 +69,7 @@ def take_looks(
             elif index in open_cells:
                 seen_by_gather[index] = gather(planned[index], store, prepared.holdings, outcome.failures)
         outcome.assessments = [assess(cell, *found) for cell, found in zip(prepared.cells, seen_by_gather, strict=True)]
-        outcome.verdicts = correct(outcome.assessments)
+        outcome.verdicts = judge(outcome.assessments)
         open_cells = [i for i in open_cells if undecided(outcome.verdicts[i][0], outcome.assessments[i])]
         if not open_cells:
             break

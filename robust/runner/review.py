@@ -8,23 +8,18 @@ import platform
 import time
 from typing import Any
 
-import numpy as np
-
 from robust import __version__
 from robust.datasets import repeat_share
-from robust.measure import Ranking, per_user
 from robust.runner.engines import closure
 from robust.runner.export import write_run
-from robust.runner.flags import victim_flags
-from robust.runner.judging import Assessment, adjusted, clean_summary, result
+from robust.runner.judging import Assessment, adjusted, result
 from robust.runner.looks import Outcome, Progress, take_looks
-from robust.runner.plan import clean_rank
 from robust.runner.prepare import Prepared, Request, prepare
-from robust.runner.prepare import baselines as all_baselines
-from robust.runner.results import CellResult, DatasetResult, Flag, Results, VictimResult
+from robust.runner.results import CellResult, DatasetResult, Results
 from robust.runner.steps import machine
 from robust.runner.store import Store
 from robust.runner.summary import accept, explanation, headline, not_tested, threat_result
+from robust.runner.victims import victim_results
 
 __all__ = ["Progress", "Request", "review"]
 
@@ -53,7 +48,7 @@ def _now() -> str:
 
 def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outcome) -> Results:
     """Results from what was measured; a victim that is undertrained turns its cells into ERROR."""
-    victims, undertrained = _victims(prepared, store, request.seed, outcome)
+    victims, undertrained = victim_results(prepared, store, outcome.seeds)
     records: list[CellResult] = []
     p_fail = adjusted(outcome.assessments)
     for index, (assessment, (verdict, reason)) in enumerate(zip(outcome.assessments, outcome.verdicts, strict=True)):
@@ -99,39 +94,6 @@ def _cell_seconds(assessment: Assessment, outcome: Outcome, prepared: Prepared) 
     for seed in assessment.measured.seeds:
         spent += sum(outcome.seconds.get(step.key, 0.0) for step in closure(cell.steps(seed).steps))
     return {"seconds": round(spent, 2)}
-
-
-def _victims(
-    prepared: Prepared, store: Store, first_seed: int, outcome: Outcome
-) -> tuple[list[VictimResult], dict[str, str]]:
-    train = prepared.split.train
-    baselines: dict[str, Ranking] = {}
-    for baseline in all_baselines():
-        artifact = store.get(clean_rank(baseline, prepared.ground, 0).key)
-        if artifact is not None:
-            baselines[baseline.spec.name] = Ranking(**artifact.arrays)
-    table = {name: clean_summary([ranking], train) for name, ranking in baselines.items()}
-    found: list[VictimResult] = []
-    undertrained: dict[str, str] = {}
-    for victim in prepared.victims:
-        seeds = outcome.seeds[:1] if victim.fixed else outcome.seeds
-        rankings, known = [], []
-        for seed in seeds:
-            artifact = store.get(clean_rank(victim, prepared.ground, seed).key)
-            if artifact is not None:
-                rankings.append(Ranking(**artifact.arrays))
-                known.append(seed)
-        flags: list[Flag] = []
-        if rankings and "markov" in baselines:
-            ndcg = np.stack([per_user("ndcg@10", r) for r in rankings])
-            flags, failed = victim_flags(
-                ndcg, per_user("ndcg@10", baselines["markov"]), trained_by_us=victim.trained_by_us
-            )
-            if failed:
-                undertrained[victim.spec.label] = flags[0].cause
-        metrics = clean_summary(rankings, train) if rankings else {}
-        found.append(VictimResult(victim=victim.spec.label, seeds=known, metrics=metrics, baselines=table, flags=flags))
-    return found, undertrained
 
 
 def _dataset(prepared: Prepared) -> DatasetResult:

@@ -1,29 +1,150 @@
-"""The pytest plugin, first form: two fixtures. Nothing heavy is imported until a test asks for one."""
+"""The pytest plugin: scenario files as tests, options, fixtures, a section in the terminal.
+
+Nothing heavy is imported until a test needs it: a run that has nothing to do with recommenders pays for this file and
+`options.py` only.
+"""
 
 from __future__ import annotations
 
+import difflib
+import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from robust.testing.options import add_options, options
+
 if TYPE_CHECKING:
     from robust.log import InteractionLog
+    from robust.recommenders.protocols import Recommender
+    from robust.runner.results import Results
 
-__all__ = ["assert_bounded_degradation", "interaction_log"]
+MARKER = "robust"
+MARKER_ARGUMENTS = ("strict",)
+SUFFIX = ".robust.yaml"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--robust-…` and `robust_…`."""
+    add_options(parser)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The marker."""
+    config.addinivalue_line(
+        "markers",
+        "robust(strict=False): a test of robustness, as cells of scenario files are; strict=True: what is not decided "
+        "fails.",
+    )
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """`*.robust.yaml` are scenarios, one item per cell."""
+    if not file_path.name.endswith(SUFFIX):
+        return None
+    from robust.testing.collected import RobustFile
+
+    return RobustFile.from_parent(parent, path=file_path)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A marker that says what we do not know is an error, not silence."""
+    for item in items:
+        for marker in item.iter_markers(MARKER):
+            unknown = [*map(str, marker.args), *(name for name in marker.kwargs if name not in MARKER_ARGUMENTS)]
+            if unknown:
+                near = difflib.get_close_matches(unknown[0], MARKER_ARGUMENTS, n=1)
+                meant = f" Did you mean '{near[0]}'?" if near else ""
+                known = ", ".join(f"{name}=…" for name in MARKER_ARGUMENTS)
+                raise pytest.UsageError(f"{item.nodeid}: the marker 'robust' takes {known}, not {unknown[0]}.{meant}")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The worst change per threat, once any cell was reported."""
+    reports = [
+        report
+        for group in terminalreporter.stats.values()
+        for report in group
+        if any(name == "robust_threat" for name, _ in getattr(report, "user_properties", ()))
+    ]
+    if not reports:
+        return
+    from robust.testing.collected import worst_per_threat
+
+    terminalreporter.section("robustness: worst change per threat")
+    rows = worst_per_threat(reports)
+    widths = [max(len(row[column]) for row in rows) for column in range(3)]
+    for row in rows:
+        cells = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=False))
+        terminalreporter.write_line(f"{cells}  {row[3]}".rstrip())
 
 
 @pytest.fixture(scope="session")
-def interaction_log() -> InteractionLog:
-    """The embedded log (`flights`): real, ordered, and small. Override it in your conftest with your own."""
-    from robust.datasets import load_dataset
+def interaction_log(pytestconfig: pytest.Config) -> InteractionLog:
+    """The log of `--robust-log` (`robust_log`), else the embedded one (`flights`): real, ordered, and small."""
+    from robust.datasets import load_dataset, open_log
 
-    return load_dataset("flights")
+    given = options(pytestconfig)
+    if given.log is None:
+        return load_dataset("flights")
+    return open_log(given.log, columns=given.columns, vocabulary=given.vocabulary)
+
+
+@pytest.fixture(scope="session")
+def recommender(pytestconfig: pytest.Config, interaction_log: InteractionLog) -> Recommender:
+    """The recommender of `--robust-model` (`robust_model`), fitted to the log's train rows unless it is already."""
+    from typing import cast
+
+    from robust.datasets import leave_last_out
+    from robust.recommenders.adapt import adapt
+    from robust.recommenders.protocols import Fittable
+    from robust.recommenders.resolve import is_fitted, resolve
+
+    given = options(pytestconfig)
+    if given.model is None:
+        raise pytest.UsageError(
+            "The fixture 'recommender' needs --robust-model SPEC (or robust_model in the ini file), "
+            "such as mymodel:Model; or define a fixture of this name yourself."
+        )
+    model = resolve(given.model)
+    if is_fitted(model):
+        return adapt(model)
+    return adapt(cast(Fittable, adapt(model)).fit(leave_last_out(interaction_log).train, seed=given.seed))
 
 
 @pytest.fixture
-def assert_bounded_degradation() -> Callable[..., Any]:
-    """`robust.bounds.assert_bounded_degradation`, imported when a test first asks for it."""
+def assert_bounded_degradation(request: pytest.FixtureRequest) -> Callable[..., Any]:
+    """`robust.bounds.assert_bounded_degradation`, with `strict`, `seed` and `corpus` as the options say."""
     from robust import bounds
 
-    return bounds.assert_bounded_degradation
+    given = options(request.config)
+    marker = request.node.get_closest_marker(MARKER)
+    strict = given.strict or bool(marker and marker.kwargs.get("strict"))
+    return functools.partial(bounds.assert_bounded_degradation, strict=strict, seed=given.seed, corpus=given.corpus)
+
+
+@pytest.fixture
+def robust_review(pytestconfig: pytest.Config) -> Callable[..., Results]:
+    """`robust_review("quick", model=…, log=…)` runs a whole review and gives its results.
+
+    Steps are kept in the store of `--robust-store`; what is not given comes from the options.
+    """
+    from robust.runner.prepare import Request
+    from robust.runner.review import review
+
+    given = options(pytestconfig)
+
+    def run(scenario: str = "quick", *, model: str | None = None, log: str | None = None, **more: Any) -> Results:
+        asked: dict[str, Any] = {
+            "out": given.store,
+            "columns": given.columns,
+            "vocabulary": given.vocabulary,
+            "seed": given.seed,
+            "workers": given.workers,
+            "engine": "shared" if hasattr(pytestconfig, "workerinput") else "processes",
+        }
+        return review(Request(scenario=str(scenario), model=model or given.model, log=log or given.log, **asked | more))
+
+    return run
