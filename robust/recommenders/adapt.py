@@ -6,7 +6,8 @@ scikit-learn, implicit and Cornac use the same method names for other things, so
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+import inspect
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -57,6 +58,8 @@ def _probed(model: Any, n_items: int) -> Recommender:
             offered.add("gradients")
     if callable(getattr(model, "fit", None)):
         offered.add("fit")
+    if _takes_updates(model):
+        offered.add("update")
     adapted = Adapted(model, n_items, frozenset(offered))
     adapted.recommend(probe, min(2, n_items))
     return adapted
@@ -80,6 +83,18 @@ def _scores(model: Any, probe: SequenceBatch, n_items: int) -> bool:
     if lists and not has_form_of_scores(answer, len(probe), n_items):
         return False
     checked_scores(answer, f"{type(model).__name__}.score", len(probe), n_items)
+    return True
+
+
+def _takes_updates(model: Any) -> bool:
+    """Whether `partial_fit` is called as ours is; scikit-learn's takes no seed. A probe would cost an update."""
+    method = getattr(model, "partial_fit", None)
+    if not callable(method):
+        return False
+    try:
+        inspect.signature(method).bind(None, seed=0)
+    except (TypeError, ValueError):  # another method of that name, or one without a signature
+        return False
     return True
 
 
@@ -145,6 +160,14 @@ class Adapted:
         """
         return fit_copy(self.model, log, seed)
 
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Recommender:
+        """The model's own update, on a copy, so that the model stays as it was.
+
+        Raises:
+            ModelFault: it raised, or returned something that does not recommend.
+        """
+        return fit_copy(self.model, log, seed, method="partial_fit")
+
     @property
     def item_embeddings(self) -> torch.Tensor:
         """[n_items + 1, D], the model's item table, detached."""
@@ -175,6 +198,8 @@ class UnfittedModel:
         offered: set[Capability] = {"lists", "fit"}
         if callable(getattr(model, "score", None)):
             offered.add("scores")
+        if _takes_updates(model):
+            offered.add("update")
         if all(hasattr(type(model), name) for name in _GRADIENT_METHODS):
             offered.add("gradients")
         self.capabilities: frozenset[Capability] = frozenset(offered)
@@ -189,26 +214,39 @@ class UnfittedModel:
         Raises:
             ModelFault: always.
         """
-        raise ModelFault(f"{type(self.model).__name__} is not fitted yet (its n_items is 0): call fit(log, seed=…).")
+        raise self._unfitted()
+
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Recommender:
+        """Nothing to go on from yet.
+
+        Raises:
+            ModelFault: always.
+        """
+        raise self._unfitted()
+
+    def _unfitted(self) -> ModelFault:
+        return ModelFault(f"{type(self.model).__name__} is not fitted yet (its n_items is 0): call fit(log, seed=…).")
 
 
-def fit_copy(model: Any, log: InteractionLog, seed: int) -> Recommender:
-    """Fit a copy of a foreign model and adapt what comes back.
+def fit_copy(
+    model: Any, log: InteractionLog, seed: int, *, method: Literal["fit", "partial_fit"] = "fit"
+) -> Recommender:
+    """Fit (or update) a copy of a foreign model and adapt what comes back.
 
     Raises:
         ModelFault: the copy or the fit raised, or what it returned does not recommend.
     """
-    name = type(model).__name__
+    name = f"{type(model).__name__}.{method}"
     fresh = asked(model, "__deepcopy__", lambda: copy.deepcopy(model))
-    fitted = asked(model, "fit", lambda: fresh.fit(log, seed=seed))
+    fitted = asked(model, method, lambda: getattr(fresh, method)(log, seed=seed))
     if fitted is None:
-        raise ModelFault(f"{name}.fit returned None; it must return the fitted recommender.")
+        raise ModelFault(f"{name} returned None; it must return the fitted recommender.")
     try:
         recommender = adapt(fitted)
     except InputError as error:
-        raise ModelFault(f"{name}.fit returned something that cannot recommend: {error}") from error
+        raise ModelFault(f"{name} returned something that cannot recommend: {error}") from error
     if recommender.n_items != log.n_items:
         raise ModelFault(
-            f"{name}.fit returned a recommender of {recommender.n_items} items; the log's vocabulary has {log.n_items}."
+            f"{name} returned a recommender of {recommender.n_items} items; the log's vocabulary has {log.n_items}."
         )
     return recommender

@@ -15,10 +15,10 @@ from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.metrics.full_ranking import top_k
 from robust.recommenders.alignment import align_left, refuse_unknown
 from robust.recommenders.protocols import Capability, Float32
+from robust.recommenders.recent import Recent, same_catalogue
 from robust.recommenders.settings import parse
+from robust.recommenders.successors import Successors, Table
 from robust.threat import Frozen
-
-Table = sparse.csr_array[Any, tuple[int, int]]
 
 _RANKING_BATCH = 256
 # Small against any count's share, so that popularity orders only what the counts leave (nearly) equal.
@@ -51,7 +51,10 @@ class Baseline(ABC):
 
     @abstractmethod
     def _count(self, log: InteractionLog) -> Table:
-        """[n_items + 1, n_items + 1]: row i weighs the items that i in a history speaks for."""
+        """[n_items + 1, n_items + 1]: row i weighs the items that i in a history speaks for.
+
+        `fit` calls it on the new object, which may thus keep what it counts.
+        """
 
     @abstractmethod
     def _history(self, sequences: SequenceBatch) -> Table:
@@ -61,7 +64,7 @@ class Baseline(ABC):
         """Counted on `log`; nothing is random, so the seed changes nothing."""
         fitted = type(self)(**self.settings.model_dump())
         fitted.n_items, fitted._popularity = log.n_items, log.popularity
-        fitted._table = self._count(log).astype(np.float32)
+        fitted._table = fitted._count(log).astype(np.float32)
         return fitted
 
     def score(self, sequences: SequenceBatch) -> Float32:
@@ -103,8 +106,17 @@ class Baseline(ABC):
 class Popularity(Baseline):
     """The same list for everybody: items by their number of train rows."""
 
+    capabilities = Baseline.capabilities | {"update"}
+
     def _count(self, log: InteractionLog) -> Table:
         return _empty(log.n_items + 1, log.n_items + 1)
+
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Self:
+        """With these rows counted too: what `fit` makes of all rows at once."""
+        same_catalogue(self, self.n_items, log)
+        updated = self.fit(log, seed=seed)
+        updated._popularity = self._popularity + log.popularity
+        return updated
 
     def _history(self, sequences: SequenceBatch) -> Table:
         return _empty(len(sequences), self.n_items + 1)
@@ -127,18 +139,48 @@ class Markov(Baseline):
     history vote with the same weights.
     """
 
+    capabilities = Baseline.capabilities | {"update"}
     settings_type = MarkovSettings
     settings: MarkovSettings
 
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._successors = Successors.none(self.settings.gaps)
+
     def _count(self, log: InteractionLog) -> Table:
-        shape = (log.n_items + 1, log.n_items + 1)
-        counts = sparse.csr_array(shape, dtype=np.float64)
-        for gap in range(1, self.settings.gaps + 1):
-            same = log.user[gap:] == log.user[:-gap]
-            pairs = (log.item[:-gap][same], log.item[gap:][same])
-            counts = counts + sparse.csr_array((np.full(len(pairs[0]), 1 / gap), pairs), shape=shape)
-        totals: NDArray[np.float64] = np.asarray(counts.sum(axis=1)).ravel()
-        return sparse.csr_array(sparse.diags_array(1 / np.maximum(totals, 1e-12)) @ counts)
+        self._successors = Successors.of(log, self.settings.gaps)
+        return self._successors.shares()
+
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Self:
+        """With these rows behind each user's earlier ones: to the bit what `fit` makes of all rows at once."""
+        same_catalogue(self, self.n_items, log)
+        return self._having(self._successors.followed_by(log), self._popularity + log.popularity)
+
+    def _having(self, successors: Successors, popularity: NDArray[np.int64]) -> Self:
+        fitted = type(self)(**self.settings.model_dump())
+        fitted.n_items, fitted._popularity = len(popularity) - 1, popularity
+        fitted._successors, fitted._table = successors, successors.shares().astype(np.float32)
+        return fitted
+
+    def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """The counts in compressed rows, each user's newest items, and the popularity; the settings."""
+        counts, (_, settings) = self._successors.counts, super().state()
+        arrays: dict[str, NDArray[Any]] = {
+            "counts": counts.data,
+            "indices": counts.indices,
+            "indptr": counts.indptr,
+            "recent": self._successors.recent.items,
+            "popularity": self._popularity,
+        }
+        return arrays, settings
+
+    @classmethod
+    def from_state(cls, arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Self:
+        """The inverse of `state`, to the bit."""
+        blank, size = cls(**settings["settings"]), int(settings["n_items"]) + 1
+        shape = (blank.settings.gaps * size, size)
+        counts = sparse.csr_array((arrays["counts"], arrays["indices"], arrays["indptr"]), shape=shape)
+        return blank._having(Successors(counts, Recent(arrays["recent"])), arrays["popularity"])
 
     def _history(self, sequences: SequenceBatch) -> Table:
         columns, lengths = align_left(sequences.items, self.settings.gaps)

@@ -19,6 +19,7 @@ from robust.recommenders.cross_entropy import cross_entropy
 from robust.recommenders.dropout import OFF
 from robust.recommenders.encoder import Encoder
 from robust.recommenders.protocols import Capability, Float32
+from robust.recommenders.recent import Recent, same_catalogue
 from robust.recommenders.settings import TrainingSettings, parse
 from robust.recommenders.training import Objective, Progress, plain, train
 
@@ -33,7 +34,7 @@ class NeuralRecommender:
     """
 
     settings_type: ClassVar[type[TrainingSettings]]
-    capabilities: frozenset[Capability] = frozenset({"lists", "scores", "fit", "resume", "gradients", "loss"})
+    capabilities: frozenset[Capability] = frozenset({"lists", "scores", "fit", "resume", "update", "gradients", "loss"})
 
     def __init__(self, **settings: Any) -> None:
         self.settings = parse(self.settings_type, type(self).__name__, settings)
@@ -41,6 +42,7 @@ class NeuralRecommender:
         self.steps = 0
         self._model: Encoder | None = None
         self._popularity: NDArray[np.int64] = np.zeros(1, np.int64)
+        self._recent = Recent.none(1)
 
     def __repr__(self) -> str:
         changed = ", ".join(
@@ -67,6 +69,28 @@ class NeuralRecommender:
         """Trained further on `log` for `share` of the steps that the fit took; see `train`."""
         return self.train(log, seed=seed, share=share)
 
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Self:
+        """A warm update: trained further on the new rows, each predicted from those before it.
+
+        Of what was learnt before, only the last item of each user is remembered. So the first new row of a user is
+        predicted from one item, the next from two, as after a cut between two windows of a fit; older rows are not
+        rehearsed. It takes `update_share` times the fit's steps times new rows over rows learnt before, at least one
+        step. Where there is nothing to predict (one row of each of some new users), the weights stay as they were.
+
+        Raises:
+            InputError: not fitted yet, or another catalogue.
+        """
+        same_catalogue(self, self.n_items, log)
+        joined, _ = self._recent.followed_by(log)
+        learnable = joined.rows((joined.lengths > 1)[joined.user])
+        if len(learnable):
+            share = self.settings.update_share * len(log) / max(int(self._popularity.sum()), 1)
+            updated = self.train(learnable, seed=seed, share=share)
+        else:
+            updated = type(self).from_state(*self.state())
+        updated._popularity, updated._recent = self._popularity + log.popularity, Recent.of(joined, 1)
+        return updated
+
     def train(
         self,
         log: InteractionLog,
@@ -90,7 +114,7 @@ class NeuralRecommender:
         """
         fitted = type(self).__new__(type(self))
         fitted.settings, fitted.n_items = self.settings, log.n_items
-        fitted._popularity = log.popularity
+        fitted._popularity, fitted._recent = log.popularity, Recent.of(log, 1)
         steps = None
         if share is None:
             encoder = self._new_encoder(log.n_items, np.random.default_rng([seed, 0x1A]))
@@ -200,18 +224,21 @@ class NeuralRecommender:
     # --- being written down
 
     def state(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """The weights and the train rows' popularity; the settings and how many steps the fit took."""
+        """The weights, the train rows' popularity and each user's last item; the settings and the fit's steps."""
         arrays = {name: value.cpu().numpy().copy() for name, value in self.encoder.state_dict().items()}
         settings = {"settings": self.settings.model_dump(mode="json"), "n_items": self.n_items, "steps": self.steps}
-        return {**arrays, "popularity": self._popularity.copy()}, settings
+        return {**arrays, "popularity": self._popularity.copy(), "recent": self._recent.items.copy()}, settings
 
     @classmethod
     def from_state(cls, arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Self:
         """The inverse of `state`, to the bit."""
         fitted = cls(**settings["settings"])
         fitted.n_items, fitted.steps = int(settings["n_items"]), int(settings["steps"])
-        fitted._popularity = np.asarray(arrays["popularity"])
+        weights = dict(arrays)
+        fitted._popularity = np.asarray(weights.pop("popularity"))
+        # older checkpoints remember nobody: a first new row is then predicted from nothing, that is, not at all
+        fitted._recent = Recent(weights.pop("recent", Recent.none(1).items))
         encoder = fitted._new_encoder(fitted.n_items, None)
-        encoder.load_state_dict({n: torch.from_numpy(np.array(a)) for n, a in arrays.items() if n != "popularity"})
+        encoder.load_state_dict({name: torch.from_numpy(np.array(array)) for name, array in weights.items()})
         fitted._model = encoder.requires_grad_(False)
         return fitted

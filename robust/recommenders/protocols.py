@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 Float32 = NDArray[np.float32]
-Capability = Literal["lists", "scores", "fit", "resume", "gradients", "loss"]
+Capability = Literal["lists", "scores", "fit", "resume", "update", "gradients", "loss"]
 
 
 @runtime_checkable
@@ -51,6 +51,20 @@ class Resumable(Fittable, Protocol):
 
     def resume(self, log: InteractionLog, *, seed: int, share: float) -> Recommender:
         """A new recommender: this one trained further on `log`, for `share` of the steps that its own fit took."""
+        ...
+
+
+@runtime_checkable
+class Incremental(Recommender, Protocol):
+    """Learns from new rows as they come, without the old ones: an online learner."""
+
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Recommender:
+        """A new recommender: this one, having learnt from these rows too; self stays as it was.
+
+        Args:
+            log: the new rows only, of the same catalogue. Users keep their numbers, new ones have higher numbers, so
+                `n_users` may grow. The rows of a user come after all that were learnt before.
+        """
         ...
 
 
@@ -105,6 +119,7 @@ def capabilities(recommender: Recommender) -> frozenset[Capability]:
         "scores": Scorer,
         "fit": Fittable,
         "resume": Resumable,
+        "update": Incremental,
         "gradients": Differentiable,
         "loss": Trainable,
     }

@@ -25,6 +25,7 @@ class TrainingSettings(Frozen):
         loss: `full` softmax over all items, `sampled` with `negatives` shared by a step's positions, or `auto`:
             sampled where the catalogue has more than `full_softmax_items`.
         resume_rate: the highest learning rate when training is resumed, as a share of `learning_rate`.
+        update_share: an update takes this share of the fit's steps, times its rows over all rows learnt before.
     """
 
     context: int = Field(default=50, ge=1)
@@ -45,6 +46,7 @@ class TrainingSettings(Frozen):
     full_softmax_items: int = Field(default=2000, ge=1)
     negatives: int = Field(default=512, ge=1)
     resume_rate: float = Field(default=1.0, gt=0, le=1)
+    update_share: float = Field(default=1.0, gt=0)
 
 
 Settings = TypeVar("Settings", bound=Frozen)

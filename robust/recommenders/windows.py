@@ -52,7 +52,10 @@ def cut(log: InteractionLog, context: int, rng: np.random.Generator) -> Windows:
     that over the epochs each row is seen at many distances from a window's end.
     """
     pairs = np.maximum(log.lengths - 1, 0)
-    last = np.where(pairs > context, context - rng.integers(context, size=log.n_users), pairs)
+    # drawn for users who have rows only: one whose rows were all removed leaves no trace in the others
+    cuts = np.zeros(log.n_users, dtype=np.int64)
+    cuts[log.lengths > 0] = rng.integers(context, size=int((log.lengths > 0).sum()))
+    last = np.where(pairs > context, context - cuts, pairs)
     count = np.where(pairs > 0, 1 + -(-(pairs - last) // context), 0)
     user = np.repeat(np.arange(log.n_users), count)
     from_end = np.arange(len(user)) - np.repeat(np.cumsum(count) - count, count)

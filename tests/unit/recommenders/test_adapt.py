@@ -13,7 +13,7 @@ from robust.errors import InputError, ModelFault
 from robust.log import InteractionLog, SequenceBatch
 from robust.recommenders.adapt import adapt
 from robust.recommenders.baselines import Markov
-from robust.recommenders.protocols import Fittable, Scorer, capabilities
+from robust.recommenders.protocols import Fittable, Incremental, Scorer, capabilities
 from tests.toys import LinearBag, ListsOnly, chain_log, random_sequences
 
 N = 8
@@ -263,3 +263,63 @@ def test_a_stranger_with_lists_only() -> None:
     adapted = adapt(ListsOnly(LinearBag(n_items=N)))
     assert capabilities(adapted) == {"lists"}
     assert np.array_equal(adapted.recommend(SEQUENCES, 4), LinearBag(n_items=N).recommend(SEQUENCES, 4))
+
+
+class OnlineLearner(Lists):
+    """Counts the rows that it has learnt; learns in place, as many do."""
+
+    n_items, rows = N, 0
+
+    def __init__(self) -> None:
+        super().__init__(good_lists)
+
+    def partial_fit(self, log: InteractionLog, *, seed: int) -> Any:
+        self.rows += len(log)
+        return self
+
+
+class Unfitted(OnlineLearner):
+    """The same before its first fit."""
+
+    n_items = 0
+
+    def fit(self, log: InteractionLog, *, seed: int) -> Any:
+        self.n_items = log.n_items
+        return self
+
+
+class LearnsLikeScikit(Lists):
+    """`partial_fit(X, y)` as scikit-learn has it."""
+
+    def partial_fit(self, x: Any, y: Any = None) -> Any:
+        return self
+
+
+def test_a_model_that_learns_in_place_stays_as_it_was() -> None:
+    model = OnlineLearner()
+    adapted = adapt(model)
+    assert capabilities(adapted) == {"lists", "update"}
+    assert isinstance(adapted, Incremental)
+    updated: Any = adapted.partial_fit(chain_log(users=2, n_items=N, length=5), seed=0)
+    again: Any = updated.partial_fit(chain_log(users=1, n_items=N, length=5), seed=0)
+    assert (model.rows, updated.model.rows, again.model.rows) == (0, 10, 15)
+
+
+def test_a_model_can_be_updated_after_its_first_fit_only() -> None:
+    adapted: Any = adapt(Unfitted())
+    assert capabilities(adapted) == {"lists", "fit", "update"}
+    log = chain_log(users=2, n_items=N, length=5)
+    with pytest.raises(ModelFault, match="Unfitted is not fitted yet"):
+        adapted.partial_fit(log, seed=0)
+    assert adapted.fit(log, seed=0).partial_fit(log, seed=0).model.rows == 10
+
+
+def test_somebody_elses_partial_fit_is_not_ours() -> None:
+    assert capabilities(adapt(LearnsLikeScikit(good_lists))) == {"lists"}
+
+
+def test_what_an_update_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OnlineLearner, "partial_fit", lambda self, log, *, seed: None)
+    adapted: Any = adapt(OnlineLearner())
+    with pytest.raises(ModelFault, match=r"OnlineLearner\.partial_fit returned None; it must return"):
+        adapted.partial_fit(chain_log(users=2, n_items=N), seed=0)

@@ -76,7 +76,7 @@ def test_loss_can_be_asked_of_perturbed_embeddings() -> None:
 def test_what_is_offered(kind: type[NeuralRecommender]) -> None:
     unfitted = kind(**SMALL)
     assert unfitted.n_items == 0
-    assert capabilities(unfitted) == {"lists", "scores", "fit", "resume", "gradients", "loss"}
+    assert capabilities(unfitted) == {"lists", "scores", "fit", "resume", "update", "gradients", "loss"}
     fitted = unfitted.fit(chain_log(users=10), seed=0)
     assert isinstance(fitted, Trainable)
     assert isinstance(fitted, Persistent)
