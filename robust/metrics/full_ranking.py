@@ -107,7 +107,8 @@ def _ranks(scores: Scores, targets: Ids, *, wins_ties: bool) -> Int64:
             above = 1 + np.count_nonzero(scores[:, 1:] > own[:, None], axis=1)
         else:
             above = np.count_nonzero(scores[:, 1:] >= own[:, None], axis=1)  # counts the item itself: the 1 of the rank
-        ranks[:, column] = np.where((item == 0) | np.isneginf(own), MISS, above)
+        # written so that NaN, should one come this far, is a miss and not a rank of 0
+        ranks[:, column] = np.where((item != 0) & (own > -np.inf), above, MISS)
     return ranks
 
 

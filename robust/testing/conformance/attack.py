@@ -2,107 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
-from typing import Any, Literal, cast
+from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
-from robust.access import AccessView
-from robust.attack import AnyGoal, Attack, EmbeddingAttack, Evaded, EvasionAttack, Poisoned, PoisoningAttack
-from robust.checks import edit_distance
-from robust.datasets.synthetic import load as synthetic
-from robust.errors import BudgetExceeded, NotApplicable
-from robust.log import InteractionLog, SequenceBatch
-from robust.recommenders.protocols import Recommender
-from robust.recommenders.recurrent import GRU4Rec
+from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.errors import NotApplicable
+from robust.testing.conformance import spending
+from robust.testing.conformance.attacked import Attacked, as_bytes, own_copy, trial
 from robust.testing.conformance.base import Check, Outcome, require, run_suite
-from robust.threat import Budget, Degrade, Demote, Knowledge, Promote
-
-CONTEXT = 8
-AMOUNTS = (1, 2, 3)
-
-
-@cache
-def trial() -> tuple[InteractionLog, Recommender]:
-    """A small log with structure, and a small recurrent victim of it that offers everything."""
-    whole = synthetic()
-    some = whole.user < 80
-    columns = whole.user[some], whole.item[some], whole.timestamp[some]
-    rows = InteractionLog.from_columns(*columns, n_users=80, n_items=whole.n_items, name="synthetic, 80 users")
-    model = GRU4Rec(context=CONTEXT, dimension=8, max_steps=30, min_steps=30, batch_size=32).fit(rows, seed=0)
-    return rows, model
-
-
-def histories(log: InteractionLog, rows: int | None = None) -> SequenceBatch:
-    """Histories of the first users, the newest 1 to `CONTEXT` items of each, so that some have padding."""
-    whole = log.sequences(CONTEXT, np.arange(log.n_users if rows is None else min(rows, log.n_users)))
-    kept = 1 + np.arange(len(whole)) * 5 % CONTEXT
-    items = np.where(np.arange(CONTEXT) >= CONTEXT - kept[:, None], whole.items, 0)
-    return SequenceBatch(items, whole.users)
-
-
-@dataclass(frozen=True)
-class Attacked:
-    """An attack under test, on the trial log and victim. seed: of its draws."""
-
-    attack: Attack
-    seed: int = 0
-
-    @property
-    def sequences(self) -> SequenceBatch:
-        """What it edits or perturbs: 12 histories."""
-        return histories(trial()[0], 12)
-
-    @property
-    def goals(self) -> list[AnyGoal]:
-        """One of each kind that it pursues."""
-        every: list[AnyGoal] = [Promote(items=(3, 7)), Demote(items=(1, 2)), Degrade()]
-        return [goal for goal in every if goal.kind in self.attack.goals]
-
-    def budget(self, amount: int, queries: int | None = None) -> Budget:
-        """So many units of what it spends."""
-        if isinstance(self.attack, PoisoningAttack):
-            return Budget(users=amount, profile_length=5, rows=0, queries=queries)
-        if isinstance(self.attack, EvasionAttack):
-            return Budget(edits=amount, queries=queries)
-        return Budget(epsilon=0.25 * amount, queries=queries)
-
-    def run(self, goal: AnyGoal, budget: Budget, seed: int | None = None) -> Any:
-        """Its outcome, with exactly the knowledge that it declares."""
-        log, model = trial()
-        access = AccessView(
-            attack=self.attack.name,
-            knowledge=Knowledge(log=self.attack.log_access, model=self.attack.model_access),
-            n_items=log.n_items,
-            log=log,
-            recommender=None if self.attack.model_access == "none" else model,
-            queries=budget.queries,
-        )
-        rng = np.random.default_rng(self.seed if seed is None else seed)
-        if isinstance(self.attack, PoisoningAttack):
-            return self.attack(access, goal, budget, rng)
-        return cast(Any, self.attack)(access, self.sequences, goal, budget, rng)
-
-
-def as_bytes(outcome: Any) -> bytes:
-    """All that an attack hands back."""
-    if isinstance(outcome, Poisoned):
-        edit = outcome.edit
-        arrays: list[Any] = [
-            edit.add,
-            edit.remove,
-            edit.replace_rows,
-            edit.replace_items,
-            edit.move_rows,
-            edit.move_times,
-        ]
-        arrays += [edit.move_rows, edit.move_times, edit.insert_users, edit.insert_items, edit.insert_times]
-        arrays += [] if edit.times is None else [edit.times]
-        return b"".join(array.tobytes() for array in arrays)
-    if isinstance(outcome, Evaded):
-        return outcome.sequences.items.tobytes()
-    return bytes(outcome.deltas.numpy().tobytes())
+from robust.testing.conformance.fitting import columns
+from robust.testing.conformance.generators import untouched_generators
 
 
 def _metadata(subject: Attacked) -> None:
@@ -113,83 +24,44 @@ def _metadata(subject: Attacked) -> None:
     require(kind(**subject.attack.model_dump()) == subject.attack, "Its parameters do not survive being written down.")
 
 
-def _zero(subject: Attacked) -> None:
-    for goal in subject.goals:
-        outcome = subject.run(goal, subject.budget(0))
-        if isinstance(outcome, Poisoned):
-            edited, log = outcome.edit.apply(trial()[0]), trial()[0]
-            same = edited.item.tobytes() == log.item.tobytes() and edited.n_users == log.n_users
-            require(same, f"With nothing to spend it changed the log ({goal.kind}).")
-        elif isinstance(outcome, Evaded):
-            unchanged = np.array_equal(outcome.sequences.items, subject.sequences.items)
-            require(unchanged, f"With nothing to spend it edited sequences ({goal.kind}).")
-        else:
-            require(not bool(outcome.deltas.any()), f"With nothing to spend it perturbed embeddings ({goal.kind}).")
-
-
-def _budget(subject: Attacked) -> None:
-    for goal in subject.goals:
-        for amount in AMOUNTS:
-            budget = subject.budget(amount)
-            outcome = subject.run(goal, budget)  # the base checks too, and raises BudgetExceeded
-            if isinstance(outcome, Poisoned):
-                longest = int((outcome.edit.add != 0).sum(axis=1).max(initial=0))
-                require(outcome.edit.fake_users <= amount, f"{outcome.edit.fake_users} fake users of {amount}.")
-                require(longest <= 5, f"A profile of {longest} items of 5.")
-            elif isinstance(outcome, Evaded):
-                distance = int(edit_distance(subject.sequences, outcome.sequences).max(initial=0))
-                require(distance <= amount, f"{distance} edits of {amount}.")
-            else:
-                largest = float(outcome.deltas.norm(dim=-1).max())
-                require(largest <= outcome.epsilon * 1.0001, f"‖δ‖ = {largest:.5g} of ε = {outcome.epsilon:.5g}.")
-
-
-def _spends(subject: Attacked) -> None:
-    changed = False
-    for goal in subject.goals:
-        outcome = subject.run(goal, subject.budget(2))
-        if isinstance(outcome, Poisoned):
-            changed |= outcome.edit.fake_users + outcome.edit.touched_rows > 0
-        elif isinstance(outcome, Evaded):
-            changed |= not np.array_equal(outcome.sequences.items, subject.sequences.items)
-        else:
-            changed |= bool(outcome.deltas.any())
-    require(changed, "With something to spend it changed nothing, whatever the goal.")
-
-
 def _repeatable(subject: Attacked) -> None:
-    import torch
-
-    goal, budget = subject.goals[0], subject.budget(2)
-    state, drawn = np.random.get_state(), torch.get_rng_state()  # noqa: NPY002 - whether it draws from them
-    first = as_bytes(subject.run(goal, budget))
-    require(np.array_equal(state[1], np.random.get_state()[1]), "It draws from numpy's global generator.")  # type: ignore[index] # noqa: NPY002
-    require(bool(torch.equal(drawn, torch.get_rng_state())), "It draws from torch's global generator.")
-    require(first == as_bytes(subject.run(goal, budget)), "The same seed gave other bytes.")
+    """To the byte, whatever it did in between: an attack keeps no memory."""
+    first = {}
+    for goal in subject.goals:
+        with untouched_generators("while it runs"):
+            first[goal.kind] = as_bytes(subject.run(goal, subject.budget(2))[0])
+    for goal in subject.goals:
+        subject.run(goal, subject.budget(1))
+        again = as_bytes(subject.run(goal, subject.budget(2))[0])
+        require(first[goal.kind] == again, f"The same seed gave other bytes ({goal.kind}).")
 
 
 def _inputs(subject: Attacked) -> None:
     log, model = trial()
-    before = log.item.tobytes(), log.timestamp.tobytes(), cast(Any, model).item_embeddings.numpy().tobytes()
-    clean = subject.sequences.items.tobytes()
+    arrays = model.state()[0]
+    before, weights = columns(log), {name: array.tobytes() for name, array in arrays.items()}
     for goal in subject.goals:
-        subject.run(goal, subject.budget(2))
-    after = log.item.tobytes(), log.timestamp.tobytes(), cast(Any, model).item_embeddings.numpy().tobytes()
-    require(before == after, "The log or the victim has changed.")
-    require(clean == subject.sequences.items.tobytes(), "The sequences have changed.")
+        given = subject.sequences
+        clean = own_copy(given)
+        subject.run(goal, subject.budget(2), given)
+        require(np.array_equal(clean.items, given.items), "The sequences have changed.")
+        require(np.array_equal(clean.users, given.users), "The sequences' users have changed.")
+    require(before == columns(log), "The log has changed.")
+    after = {name: array.tobytes() for name, array in model.state()[0].items()}
+    require(weights == after, "The victim has changed.")
 
 
-def _queries(subject: Attacked) -> None:
-    if subject.attack.model_access == "none":
-        raise NotApplicable("asks the model nothing")
-    goal, rows = subject.goals[-1], len(subject.sequences)
-    free = subject.run(goal, subject.budget(1)).queries
-    for limit in sorted({0, rows, max(free - 1, 0), free}):
-        try:
-            spent = subject.run(goal, subject.budget(1, queries=limit)).queries
-        except BudgetExceeded:
-            continue  # refused before it was answered: that is the limit holding
-        require(spent <= limit, f"{spent} queries of {limit}.")
+def _knowledge(subject: Attacked) -> None:
+    """What it does is the same for any value of what it does not know."""
+    others = [(subject.with_next_items(3), subject.with_next_items(11), "the true next items")]
+    if subject.attack.log_access != "full":
+        log = trial()[0]
+        mixed = np.random.default_rng([subject.seed, 0x70]).permutation(log.item)
+        others.append((subject, replace(subject, log=replace(log, item=mixed)), "the train rows"))
+    for one, other, what in others:
+        for goal in subject.goals:
+            here, there = (as_bytes(case.run(goal, case.budget(2))[0]) for case in (one, other))
+            require(here == there, f"It goes by {what}, which it is not granted ({goal.kind}).")
 
 
 def _control(subject: Attacked) -> None:
@@ -207,12 +79,18 @@ def _control(subject: Attacked) -> None:
 
 CHECKS: tuple[Check[Attacked], ...] = (
     Check("metadata", "An attack says what it is, and has parameters that can be written down.", _metadata),
-    Check("zero budget", "A budget of nothing is the identity.", _zero),
-    Check("budget", "It stays within its budget, to the unit, with exactly the knowledge that it declares.", _budget),
-    Check("effect", "With something to spend it does something.", _spends),
+    Check("zero budget", "A budget of nothing is the identity.", spending.zero),
+    Check(
+        "budget",
+        "It stays within its budget, to the unit, with exactly the knowledge that it declares.",
+        spending.within,
+    ),
+    Check("effect", "With something to spend it does something.", spending.effect),
+    Check("nested budgets", "A larger budget does no less harm than a smaller one.", spending.nested),
     Check("repeatable", "The same seed gives the same bytes, and global generators are left alone.", _repeatable),
     Check("inputs", "It leaves log, victim and sequences alone.", _inputs),
-    Check("queries", "It never asks more than its query limit.", _queries),
+    Check("knowledge", "It goes by nothing that it does not declare to need.", _knowledge),
+    Check("queries", "It pays for each question, and never asks more than its query limit.", spending.queries),
     Check("control", "Its control can stand in its place.", _control),
 )
 
