@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,12 @@ def options(config: pytest.Config) -> Options:
         corpus=text("corpus"),
         strict=bool(config.getoption("robust_strict", False) or config.getini("robust_strict")),
     )
+
+
+def once_more(config: pytest.Config, nodeid: str) -> str:
+    """The command that runs one test again, with the options of ours that were given."""
+    given = [word for word in config.invocation_params.args if str(word).startswith("--robust-")]
+    return " ".join(["python -m pytest", f'"{nodeid}"', *map(shlex.quote, map(str, given))])
 
 
 def _columns(text: str | None) -> dict[str, str] | None:

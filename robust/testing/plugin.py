@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import difflib
 import functools
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from robust.testing.options import add_options, options
+from robust.testing.options import add_options, once_more, options
 
 if TYPE_CHECKING:
     from robust.log import InteractionLog
@@ -61,6 +62,26 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 raise pytest.UsageError(f"{item.nodeid}: the marker 'robust' takes {known}, not {unknown[0]}.{meant}")
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A broken bound in its own words, without our frames and `E` before each line: it holds a test to paste."""
+    report = yield
+    bounds, examples = sys.modules.get("robust.bounds"), sys.modules.get("robust.counterexamples")
+    ours = tuple(
+        kind for kind in (getattr(bounds, "BoundBroken", None), getattr(examples, "StillBroken", None)) if kind
+    )
+    if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, ours):
+        package = Path(__file__).parents[1]
+        frames = [entry for entry in call.excinfo.traceback if package not in Path(entry.path).parents]
+        own = [entry for entry in frames if Path(entry.path) == item.path] or frames[-1:]
+        where = "".join(f"{item.nodeid.partition('::')[0]}:{entry.lineno + 1}\n\n" for entry in own[-1:])
+        plain, whole = f'python -m pytest "{item.nodeid}"', once_more(item.config, item.nodeid)
+        report.longrepr = f"{where}{call.excinfo.value}".replace(plain, whole)
+    return report
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """The worst change per threat, once any cell was reported."""
     reports = [
@@ -71,7 +92,7 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     ]
     if not reports:
         return
-    from robust.testing.collected import worst_per_threat
+    from robust.testing.telling import worst_per_threat
 
     terminalreporter.section("robustness: worst change per threat")
     rows = worst_per_threat(reports)

@@ -21,13 +21,35 @@ def test_the_ten_line_test_runs(tmp_path: Path) -> None:
     assert "1 passed" in run.stdout, run.stdout + run.stderr
 
 
+def snippets(guide: str) -> list[str]:
+    text = (README.parent / "docs" / guide).read_text(encoding="utf-8")
+    return re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
+
+
+def run_pytest(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", *arguments]
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+
+
+def test_the_guide_leads_to_a_red_test_as_it_says(tmp_path: Path) -> None:
+    guide = (README.parent / "docs" / "testing.md").read_text(encoding="utf-8")
+    for snippet in snippets("testing.md"):
+        if snippet.startswith("# "):
+            (tmp_path / snippet.splitlines()[0].removeprefix("# ")).write_text(snippet, encoding="utf-8")
+    (scenario,) = re.findall(r"```yaml\n(.*?)```", guide, flags=re.DOTALL)
+    (tmp_path / "ci.robust.yaml").write_text(scenario, encoding="utf-8")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n", encoding="utf-8")
+    run = run_pytest(tmp_path, "--robust-model=model:Next", "--robust-workers=1")
+    assert "3 failed" in run.stdout, run.stdout + run.stderr
+    (shown,) = [block for block in guide.split("```")[1::2] if "Once more" in block]
+    assert [line for line in shown.splitlines() if line != "…" and line not in run.stdout] == []
+
+
 def test_the_guides_snippets_run(tmp_path: Path) -> None:
-    guide = README.parent / "docs" / "testing.md"
-    snippets = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert len(snippets) >= 4
-    for number, snippet in enumerate(snippets):
+    found = [s for guide in ("testing.md", "conformance.md", "stateful.md") for s in snippets(guide) if s[:2] != "# "]
+    assert len(found) >= 7
+    for number, snippet in enumerate(found):
         (tmp_path / f"test_snippet_{number}.py").write_text(snippet, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    run = run_pytest(tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
-    assert f"{len(snippets) - 1 + len(recommender_checks())} passed" in run.stdout
+    assert f"{len(found) - 1 + len(recommender_checks())} passed" in run.stdout
