@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: install review test lint types contracts check validate validate-verdicts validate-victims validate-attacks \
-        validate-review bench clean
+        validate-review bench mutation coverage clean
 
 install: $(VENV)/.installed
 
@@ -57,6 +57,13 @@ validate-review: install
 
 bench: install
 	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/benchmarks -o addopts="--strict-markers --import-mode=importlib" -s
+
+# 400 planted faults, drawn by a seed, in what judges; outside CI (about 7 minutes on one core)
+mutation: install
+	$(BIN)/python -m tests.mutation --sample 400 --seed 0 --at-least 85
+
+coverage: install
+	$(BIN)/python -m pytest -m "not slow" --cov --cov-report=term:skip-covered
 
 clean:
 	rm -rf $(VENV) review robust-out build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

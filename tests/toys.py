@@ -1,17 +1,21 @@
-"""Small models with known answers, which attacks and defences are tried on."""
+"""Small models and logs with known answers, which attacks and defences are tried on.
+
+Only `LinearBag` imports torch, when it is made: tests of what judges run without (`make mutation` makes sure).
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from robust.access import AccessView
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.recommenders.protocols import Float32, Recommender
 from robust.threat import Knowledge
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class LinearBag:
@@ -21,6 +25,8 @@ class LinearBag:
     """
 
     def __init__(self, n_items: int = 30, dimension: int = 6, width: int = 8, seed: int = 0) -> None:
+        import torch
+
         generator = torch.Generator().manual_seed(seed)
         self.n_items = n_items
         self.table = torch.randn(n_items + 1, dimension, generator=generator)
@@ -35,10 +41,14 @@ class LinearBag:
 
     def embed(self, sequences: SequenceBatch) -> Tensor:
         """[B, L, D]."""
+        import torch
+
         return self.table[torch.from_numpy(sequences.items.astype(np.int64))]
 
     def score_embeddings(self, embeddings: Tensor, sequences: SequenceBatch) -> Tensor:
         """[B, n_items + 1]; padding is masked, column 0 is −inf."""
+        import torch
+
         mask = torch.from_numpy(sequences.items != 0).unsqueeze(-1).to(embeddings.dtype)
         weights = self.weights[-sequences.width :, None]
         scores = (embeddings * mask * weights).sum(dim=1) @ self.output.T
@@ -46,6 +56,8 @@ class LinearBag:
 
     def score(self, sequences: SequenceBatch) -> Float32:
         """[B, n_items + 1]."""
+        import torch
+
         with torch.no_grad():
             return np.asarray(self.score_embeddings(self.embed(sequences), sequences).numpy())
 

@@ -79,6 +79,8 @@ def moments(variables: Float) -> Moments:
     _, n_seeds, n_users = variables.shape
     present = ~np.isnan(variables[0])  # [S, n]
     counts = present.sum(axis=1)
+    if n_users == 1:
+        raise NotApplicable("there is one user to measure, and an interval over users needs two")
     if n_users < 2 or counts.min() < 1:
         raise NotApplicable(
             f"there is nobody to measure under seed {int(counts.argmin())}: every user holds all the targets"

@@ -9,6 +9,9 @@ import pytest
 
 from robust import cli
 
+# a user's project, which runs in an environment of its own
+collect_ignore = ["userproject"]
+
 
 @dataclass(frozen=True)
 class Answer:

@@ -40,9 +40,7 @@ def test_what_ignores_the_order_of_events_cannot_be_degraded_by_editing_them(log
 
 
 def test_a_broken_bound_is_red_and_says_what_broke_it(log: InteractionLog) -> None:
-    with pytest.raises(
-        BoundBroken, match=r"(?s)NDCG@10 drops by at most 1%.*random-substitution"
-    ) as caught:
+    with pytest.raises(BoundBroken, match=r"(?s)NDCG@10 drops by at most 1%.*random-substitution") as caught:
         assert_bounded_degradation(Markov(), log, budget={"edits": 3}, max_drop=0.01)
     assert "users" in str(caught.value)
     assert "seed 0" in str(caught.value)

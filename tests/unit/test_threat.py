@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from robust.attack import Access
 from robust.errors import InputError, NotApplicable
 from robust.log import InteractionLog
-from robust.threat import Budget, BudgetSpec, Degrade, Demote, GoalSpec, Knowledge, Promote
+from robust.threat import Budget, BudgetSpec, Degrade, Demote, Frozen, GoalSpec, Knowledge, Promote
 from tests.toys import taste_log
 
 
@@ -71,6 +71,9 @@ def test_budgets_that_mean_nothing_are_refused(given: dict[str, Any]) -> None:
         ({"edits": 1}, "1 edit"),
         ({"edits": 2, "queries": 40}, "2 edits, 40 queries"),
         ({"epsilon": 0.5}, "ε = 0.5"),
+        ({"rows": 12}, "12 rows"),
+        ({"rows": "1.25%"}, "1.25% of rows"),
+        ({"users": "3%", "rows": 0}, "3% fake users, 0 rows"),
     ],
 )
 def test_a_budget_has_a_name(given: dict[str, Any], label: str) -> None:
@@ -135,3 +138,107 @@ def test_knowledge_is_ordered() -> None:
     for place, level in enumerate(levels):
         granted = [needed for needed in levels if Knowledge(model=level).grants_model(needed)]
         assert granted == list(levels[: place + 1])
+    assert Knowledge() == Knowledge(log="popularity", model="none", next_item=False)
+
+
+class Holder(Frozen):
+    """A record with an array."""
+
+    values: np.ndarray[Any, Any]
+
+
+def test_a_record_holds_what_it_was_given_for_good() -> None:
+    holder = Holder(values=np.arange(3))
+    with pytest.raises(ValidationError, match="frozen"):
+        holder.values = np.arange(4)  # type: ignore[misc]
+    with pytest.raises(ValidationError, match="Extra"):
+        Promote.model_validate({"items": (1,), "depth": 3})
+
+
+@pytest.mark.parametrize("goal", [Promote, Demote])
+def test_a_goal_has_targets_and_a_list_of_at_least_one_place(goal: type[Promote] | type[Demote]) -> None:
+    assert goal(items=(4,)).k == 10
+    assert goal(items=(4,), k=1).k == 1
+    for wrong in ({"items": ()}, {"items": (4,), "k": 0}):
+        with pytest.raises(ValidationError):
+            goal.model_validate(wrong)
+
+
+def test_degrading_has_no_targets() -> None:
+    assert Degrade().items == ()
+
+
+@pytest.mark.parametrize("record", [Budget, BudgetSpec])
+@pytest.mark.parametrize(
+    ("field", "least"),
+    [("users", 0), ("rows", 0), ("edits", 0), ("epsilon", 0), ("queries", 0), ("profile_length", 1)],
+)
+def test_a_budget_starts_at_its_least_amount(record: type[Budget] | type[BudgetSpec], field: str, least: int) -> None:
+    spent = {"edits": 1, field: least}
+    assert getattr(record.model_validate(spent), field) == least
+    with pytest.raises(ValidationError):
+        record.model_validate(spent | {field: least - 1})
+
+
+@pytest.mark.parametrize("radius", [float("inf"), float("nan"), -0.5])
+@pytest.mark.parametrize("record", [Budget, BudgetSpec])
+def test_a_radius_is_a_number(record: type[Budget] | type[BudgetSpec], radius: float) -> None:
+    with pytest.raises(ValidationError):
+        record(epsilon=radius)
+
+
+@pytest.mark.parametrize("field", ["users", "rows"])
+def test_a_share_runs_from_none_to_all(field: str) -> None:
+    log = log_of_lengths(3, 3)
+    assert getattr(BudgetSpec.model_validate({field: "0%"}).resolve(log), field) == 0
+    assert getattr(BudgetSpec.model_validate({field: "100%"}).resolve(log), field) == {"users": 2, "rows": 6}[field]
+    for wrong in ("100.1%", "-1%", -0.5, 1.5):
+        with pytest.raises(ValidationError):
+            BudgetSpec.model_validate({field: wrong})
+
+
+def test_a_profile_is_as_long_as_told_or_as_the_median_history() -> None:
+    assert BudgetSpec(users=1).resolve(log_of_lengths(1, 1, 6)).profile_length == 1
+    assert BudgetSpec(users=1, profile_length=1).resolve(log_of_lengths(6)).profile_length == 1
+    assert BudgetSpec(users=1).resolve(log_of_lengths(0, 0)).profile_length is None
+
+
+@pytest.mark.parametrize(
+    ("given", "size"),
+    [
+        ({"users": "1%"}, 0.01),
+        ({"rows": 5}, 5),
+        ({"edits": 2}, 2),
+        ({"epsilon": 0.5}, 0.5),
+        ({"users": 0, "rows": 3}, 0),
+    ],
+)
+def test_budgets_are_ordered_by_what_they_spend(given: dict[str, Any], size: float) -> None:
+    assert BudgetSpec(**given).size == size
+
+
+def log_of_popularity(*rows: int) -> InteractionLog:
+    """Item i has rows[i − 1] rows, one user each."""
+    items = np.repeat(np.arange(1, len(rows) + 1), rows)
+    return InteractionLog.from_columns(np.arange(len(items)), items, np.zeros(len(items)), n_items=len(rows))
+
+
+def test_a_fifth_is_of_the_items_with_train_rows_and_holds_at_least_one() -> None:
+    rng = np.random.default_rng(0)
+    ten = log_of_popularity(0, 5, 4, 3, 2, 1, 6, 7, 8, 9, 10, 0)
+    assert GoalSpec(promote="cold*2").resolve(ten, rng).items == (5, 6)
+    assert GoalSpec(promote="popular*2").resolve(ten, rng).items == (10, 11)
+    assert GoalSpec(promote="any*10").resolve(ten, rng).items == tuple(range(2, 12))
+    four = log_of_popularity(3, 1, 4, 2)
+    assert GoalSpec(promote="cold*1").resolve(four, rng).items == (2,)
+    assert GoalSpec(demote="popular*1").resolve(four, rng).items == (3,)
+    with pytest.raises(NotApplicable, match="only 1 qualify"):
+        GoalSpec(promote="cold*2").resolve(four, rng)
+
+
+def test_without_raw_ids_listed_targets_are_the_dense_ids() -> None:
+    log, rng = log_of_popularity(1, 1, 1), np.random.default_rng(0)
+    assert GoalSpec(promote=(3, 1, "3"), k=1).resolve(log, rng) == Promote(items=(1, 3), k=1)
+    for outside in (0, 4):
+        with pytest.raises(InputError, match=f"'{outside}' is not in log"):
+            GoalSpec(promote=(outside,)).resolve(log, rng)

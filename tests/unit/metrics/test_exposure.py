@@ -7,22 +7,23 @@ import pytest
 
 from robust.errors import InputError
 from robust.metrics.beyond import coverage, exposure, gini, gini_of_exposure, novelty
-from robust.metrics.exposure import rank_shift, target_hit_ratio
+from robust.metrics.exposure import log_rank, rank_shift, target_hit_ratio
 from robust.metrics.full_ranking import MISS
 
 
 def test_exposure_counts_targets_that_a_user_does_not_hold() -> None:
-    ranks = np.array([[1, 11, 3], [1, 2, 50], [1, 1, 1]])
-    held = np.array([[False, False, False], [True, False, False], [True, True, True]])
+    ranks = np.array([[1, 11, 3], [1, 2, 50], [50, 50, 2], [1, 1, 1]])
+    held = np.array([[False, False, False], [True, False, False], [True, True, False], [True, True, True]])
     found = target_hit_ratio(ranks, held, 10)
-    assert found[:2] == pytest.approx([2 / 3, 1 / 2])
-    assert np.isnan(found[2])
+    assert found[:3] == pytest.approx([2 / 3, 1 / 2, 1])
+    assert np.isnan(found[3])
     with pytest.raises(InputError, match="same shape"):
         target_hit_ratio(ranks, held[:2], 10)
 
 
 def test_a_shift_is_in_doublings_of_the_rank_and_bounded_by_the_catalogue() -> None:
     assert rank_shift([1, 8, 5, 1], [4, 2, 5, MISS], 64) == pytest.approx([2, -2, 0, 6])
+    assert log_rank([0, 1, 2, 64, 99], 64) == pytest.approx([0, 0, 1, 6, 6])
 
 
 def test_coverage_is_the_share_of_items_shown() -> None:
@@ -52,6 +53,9 @@ def test_gini_is_half_the_mean_absolute_difference_over_the_mean() -> None:
     assert gini_of_exposure(np.array([[2], [2]]), 4) == pytest.approx(3 / 4)
 
 
-def test_ids_beyond_the_catalogue_are_refused() -> None:
-    with pytest.raises(InputError, match=r"0…3"):
-        coverage(np.array([[4]]), 3)
+@pytest.mark.parametrize("lists", [[[4]], [[0, 4]], [[-1, 2]], [1, 2]])
+def test_what_is_no_list_of_this_catalogue_is_refused(lists: list[list[int]]) -> None:
+    with pytest.raises(InputError, match="0…3"):
+        coverage(np.array(lists), 3)
+    with pytest.raises(InputError, match="0…3"):
+        novelty(np.array(lists), np.ones(4), 9)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from robust.errors import InputError
 from robust.metrics.full_ranking import (
     MISS,
     mask_seen,
@@ -55,6 +57,23 @@ def test_lists_are_best_first_ties_to_the_lower_id_and_padded() -> None:
     assert top_k(row(INF, 3, INF), 2).tolist() == [[1, 3]]
     assert top_k(np.zeros((0, 4), np.float32), 2).shape == (0, 2)
     assert top_k(row(1, 2), 1).dtype == np.int32
+
+
+def test_long_lists_of_a_large_catalogue_are_a_stable_sort() -> None:
+    scores = np.random.default_rng(0).integers(0, 300, size=(4, 2_000)).astype(np.float32)
+    best = np.argsort(-scores[:, 1:], axis=1, kind="stable") + 1
+    for k in (1, 2, 100, 1_999):
+        assert np.array_equal(top_k(scores, k), best[:, :k])
+
+
+def test_a_list_has_at_least_one_place_and_may_be_longer_than_the_catalogue() -> None:
+    with pytest.raises(InputError, match="K = 0"):
+        top_k(row(1, 2), 0)
+    assert top_k(np.zeros((2, 1), np.float32), 3).tolist() == [[0, 0, 0]] * 2
+
+
+def test_a_miss_is_the_largest_rank_that_int32_holds() -> None:
+    assert np.iinfo(np.int32).max == MISS
 
 
 def test_seen_items_leave_the_ranking() -> None:

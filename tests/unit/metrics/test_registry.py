@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 
 from robust.errors import InputError, UnknownName
-from robust.metrics.registry import METRICS, metric_keys, parse_metric
+from robust.metrics.registry import METRICS, metric_keys, metric_name, parse_metric
 
 
 @pytest.mark.parametrize("key", ["hr@1", "ndcg@10", "mrr@20", "coverage@10", "novelty@5", "gini@10", "target_hr@10"])
@@ -30,6 +32,21 @@ def test_a_misspelt_key_gets_the_nearest(given: str, meant: str) -> None:
 def test_a_missing_or_odd_length_is_refused(key: str) -> None:
     with pytest.raises(InputError, match="from 1 up"):
         parse_metric(key)
+
+
+@pytest.mark.parametrize(
+    ("key", "name"),
+    [("ndcg@10", "NDCG@10"), ("target_hr@5", "target HR@5"), ("rank_shift", "rank shift"), ("time_lost", "time lost")],
+)
+def test_a_key_is_spelled_out_for_people(key: str, name: str) -> None:
+    assert metric_name(key) == name
+
+
+def test_the_registry_is_not_changed_by_its_users() -> None:
+    parsed = parse_metric("ndcg@10")
+    assert METRICS["ndcg"].k is None
+    with pytest.raises(FrozenInstanceError):
+        parsed.k = 20  # type: ignore[misc]
 
 
 def test_every_metric_is_listed_with_its_natural_bound() -> None:

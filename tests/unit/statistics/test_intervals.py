@@ -8,7 +8,7 @@ from scipy import stats
 
 from robust.errors import InputError, NotApplicable
 from robust.statistics import limits, p_above, p_below, users_needed
-from robust.statistics.moments import moments
+from robust.statistics.moments import moments, quantile
 
 
 def test_limits_are_scipys_t_interval_of_the_sample_with_two_pseudo_users() -> None:
@@ -50,6 +50,22 @@ def test_a_user_missing_under_one_seed_is_left_out_of_that_seed_only() -> None:
     assert found.seeds[0, 0] == pytest.approx(np.var([0.3, 0.2], ddof=1) / 2)
 
 
+def test_between_three_seeds_the_variance_of_the_mean_is_that_of_seed_means_over_three() -> None:
+    found = moments(np.array([[[0.1, 0.3], [0.2, 0.4], [0.6, 0.8]]]))
+    assert found.seeds[0, 0] == pytest.approx(np.var([0.2, 0.3, 0.7], ddof=1) / 3)
+    assert found.users[0, 0] == pytest.approx(np.var([0.3, 0.5], ddof=1) / 2)
+
+
+def test_one_user_under_a_seed_is_enough_if_there_are_others_under_another() -> None:
+    found = moments(np.array([[[0.1, 0.2, np.nan], [np.nan, np.nan, 0.3]]]))
+    assert found.mean[0] == pytest.approx((0.15 + 0.3) / 2)
+
+
+def test_quantiles_are_the_upper_ones_of_the_table() -> None:
+    assert quantile(0.025, 10) == pytest.approx(2.228, abs=5e-4)
+    assert quantile(0.05, 2) == pytest.approx(2.920, abs=5e-4)
+
+
 def test_a_user_missing_everywhere_does_not_exist() -> None:
     values = np.random.default_rng(2).random((3, 20))
     holder = np.concatenate([values, np.full((3, 1), np.nan)], axis=1)
@@ -89,14 +105,48 @@ def test_no_number_of_users_shows_a_change_of_at_most_nothing() -> None:
 def test_values_outside_their_range_are_refused() -> None:
     with pytest.raises(InputError, match=r"reach from 0 to 3.*clip"):
         limits([[0.0, 3.0]], alpha=0.05, worst=(-1, 1))
+    with pytest.raises(InputError, match="clip"):
+        limits([[0.5, 0.5]], alpha=0.05, worst=(0.5, 0.5))
+
+
+@pytest.mark.parametrize("alpha", [-0.5, 0.0, 1.0, 1.5])
+def test_an_error_rate_lies_between_0_and_1(alpha: float) -> None:
     with pytest.raises(InputError, match="alpha"):
-        limits([[0.0, 0.3]], alpha=0.0, worst=(-1, 1))
+        limits([[0.0, 0.3]], alpha=alpha, worst=(-1, 1))
+
+
+@pytest.mark.parametrize("end", [0.0, 1_000.0])
+def test_rounding_of_float32_is_forgiven_in_proportion_to_the_range(end: float) -> None:
+    beyond = 1.0 if end else -1.0
+    limits([0.0, 1.0, end + beyond * 0.0005], alpha=0.05, worst=(0, 1_000))
+    with pytest.raises(InputError, match="clip"):
+        limits([0.0, 1.0, end + beyond * 0.002], alpha=0.05, worst=(0, 1_000))
+
+
+@pytest.mark.parametrize("shape", [(2, 2, 2), (0, 5), ()])
+def test_measurements_are_seeds_by_users(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match=r"values: expected numbers of shape \[S seeds, n users\]"):
+        limits(np.zeros(shape), alpha=0.05, worst=(-1, 1))
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (1, 0, 4), (0, 2, 4)])
+def test_moments_are_of_variables_by_seeds_by_users(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="shape"):
-        limits(np.zeros((2, 2, 2)), alpha=0.05, worst=(-1, 1))
+        moments(np.zeros(shape))
+
+
+def test_a_user_is_missing_in_both_arms_or_in_none() -> None:
+    with pytest.raises(InputError, match="missing in the other"):
+        moments(np.array([[[0.1, 0.2, np.nan]], [[0.1, 0.2, 0.3]]]))
 
 
 def test_nobody_left_is_not_applicable() -> None:
     with pytest.raises(NotApplicable, match="nobody"):
         limits(np.full((3, 5), np.nan), alpha=0.05, worst=(-1, 1))
+    for nobody in (np.zeros((3, 0)), np.zeros(0)):
+        with pytest.raises(NotApplicable, match="no evaluated user"):
+            limits(nobody, alpha=0.05, worst=(-1, 1))
+    with pytest.raises(NotApplicable):  # one user has no spread
+        limits([[0.1]], alpha=0.05, worst=(-1, 1))
     with pytest.raises(NotApplicable, match="seed 1"):
         limits([[0.1, 0.2], [np.nan, np.nan]], alpha=0.05, worst=(-1, 1))

@@ -77,5 +77,10 @@ def test_nothing_to_correct() -> None:
 
 
 def test_alien_p_values_are_refused() -> None:
-    with pytest.raises(InputError, match=r"\[0, 1\]"):
-        correct_failures({"a": [float("nan")]})
+    for alien in (float("nan"), -0.01, 1.01):
+        with pytest.raises(InputError, match=r"\[0, 1\]"):
+            correct_failures({"a": [0.5, alien]})
+
+
+def test_an_adjusted_p_value_is_at_most_1() -> None:
+    assert adjusted_p({"a": [0.9], "b": [0.8]}) == {"a": [1.0], "b": [1.0]}

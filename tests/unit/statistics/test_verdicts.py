@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from robust.errors import InputError, NotApplicable, UnknownName
-from robust.statistics import Kind, change_limits, contrast, judge, p_above
+from robust.statistics import Judgement, Kind, change_limits, contrast, judge, p_above
 from robust.statistics.contrasts import CleanMeanNearZero
 from robust.statistics.moments import moments, quantile, with_pseudo_users
 
@@ -126,6 +127,61 @@ def test_draws_of_the_attack_on_a_fixed_model_are_averaged_per_user() -> None:
     assert (several.seeds_used, several.alpha) == (1, 0.05)
 
 
+def test_a_user_missing_in_some_draws_counts_with_the_others() -> None:
+    rng = np.random.default_rng(4)
+    clean, attacked = rng.random((4, 100)), rng.random((4, 100))
+    clean[0, :30] = attacked[3, 20:40] = np.nan
+    clean[:, 99] = np.nan
+    both = np.isnan(clean) | np.isnan(attacked)
+    clean[both] = attacked[both] = np.nan
+    one = judge(
+        np.nanmean(clean[:, :99], axis=0),
+        np.nanmean(attacked[:, :99], axis=0),
+        kind="rise",
+        limit=0.1,
+        fixed_model=True,
+    )
+    several = judge(clean, attacked, kind="rise", limit=0.1, fixed_model=True)
+    assert (several.low, several.high) == pytest.approx((one.low, one.high))
+    assert several.n_users == one.n_users == 99
+
+
+def test_users_present_under_any_seed_are_counted() -> None:
+    clean, attacked = arms(0.0, 3, 2_000)
+    clean[0, :500] = clean[1, 400:600] = np.nan
+    clean[:, 1_999] = np.nan
+    judgement = judge(clean, attacked, kind="drop", limit=0.1)
+    assert judgement.n_users == 1_999
+    assert "(1,999 users, 3 seeds)" in judgement.reason
+
+
+@pytest.mark.parametrize("alpha", [-0.1, 0.0, 0.5, 0.9])
+def test_an_error_rate_is_below_a_coins(alpha: float) -> None:
+    with pytest.raises(InputError, match="alpha"):
+        judge(*arms(0.0), kind="drop", limit=0.1, alpha=alpha)
+
+
+def test_a_clean_mean_that_three_seeds_leave_open_is_looked_at_again_with_five() -> None:
+    """Seed means .2, .5, .3: mean .33, and t(2 degrees, 1%) · .088 = .61. Two more seeds of .5: .40 against .21."""
+    clean = np.zeros((5, 1_000))
+    for seed, mean in enumerate((0.2, 0.5, 0.3, 0.5, 0.5)):
+        clean[seed, : int(1_000 * mean)] = 1
+    three = judge(clean[:3], clean[:3], kind="drop", limit=0.3)
+    assert (three.low, three.reason[:20]) == (None, "Not yet to be judged")
+    five = judge(clean, clean, kind="drop", limit=0.3)
+    assert five.low is not None
+    assert (five.seeds_used, five.alpha) == (5, 0.015)
+
+
+def test_a_judgement_and_its_limits_stand() -> None:
+    judgement = judge(*arms(0.3), kind="drop", limit=0.10)
+    with pytest.raises(FrozenInstanceError):
+        judgement.verdict = "PASS"  # type: ignore[misc]
+    found = change_limits(*arms(0.3), "drop", 0.05)
+    with pytest.raises(FrozenInstanceError):
+        found.low = 0.0  # type: ignore[misc]
+
+
 def test_a_relative_bound_on_nothing_is_refused() -> None:
     with pytest.raises(NotApplicable, match="above 0"):
         judge(np.zeros((3, 100)), np.zeros((3, 100)), kind="drop", limit=0.1)
@@ -149,6 +205,33 @@ def test_an_inconclusive_verdict_says_how_many_users_are_missing() -> None:
     assert judge(*arms(0.0, 3, needed + 2), kind="drop", limit=0.10).verdict == "PASS"
 
 
+@pytest.mark.parametrize(("lost", "verdict"), [(0.07, "PASS"), (0.14, "FAIL")])
+def test_the_number_that_would_decide_decides(lost: float, verdict: str) -> None:
+    """On a sample as it is, only larger."""
+
+    def judged(n: int) -> Judgement:
+        clean = np.where(np.arange(n) % 2, 0.9, 0.5)
+        hit = (np.arange(n) % 100) / 100 < lost
+        return judge(clean, np.where(hit, 0.0, clean), kind="drop", limit=0.10, fixed_model=True)
+
+    few = judged(200)
+    assert few.verdict == "INCONCLUSIVE"
+    named = re.search(r"open: about ([\d,]+) users would decide it\.", few.reason)
+    assert named is not None
+    hundreds = int(named[1].replace(",", "")) // 100
+    assert judged(100 * hundreds + 200).verdict == verdict
+    assert judged(100 * hundreds - 100).verdict == "INCONCLUSIVE"
+
+
+def test_where_neither_seeds_nor_users_would_decide_the_change_is_too_near() -> None:
+    clean, attacked = arms(0.0, 10, 2_000)
+    for seed in range(10):
+        attacked[seed, 800 + 40 * seed :] = 0  # drops of 20, 16, 12, 8, 4 and five times 0%
+    assert judge(clean, attacked, kind="drop", limit=0.05).reason.endswith(
+        "is open: the change is too near to the bound."
+    )
+
+
 def test_an_inconclusive_verdict_names_the_next_look() -> None:
     clean, attacked = arms(0.0, 3, 2_000)
     attacked[0, 800:] = 0
@@ -160,6 +243,14 @@ def test_sentences_are_in_report_units() -> None:
     assert "beyond the bound of 10%" in judge(*arms(0.3), kind="drop", limit=0.10).reason
     rise = judge(*arms(0.0), kind="rise", limit=0.05).reason
     assert "with 99% confidence (4,000 users, 3 seeds), within the bound of 5 percentage points" in rise
+    some = np.full((3, 2_000), 0.5)
+    level = judge(some, some, kind="level", limit=0.6).reason
+    assert re.match(r"The value is at most 0\.50\d with .* within the bound of 0\.6\.", level)
+    shift = judge(0 * some, some, kind="rise", limit=1.5, scale=8.0).reason
+    assert re.match(r"The rise is at most 0\.\d+ with .* within the bound of 1\.5\.", shift)
+    fixed = judge(some[:1], some[:1], kind="drop", limit=0.1, fixed_model=True).reason
+    assert fixed.startswith("The drop is at most")
+    assert "(2,000 users)" in fixed
 
 
 @pytest.mark.parametrize(
