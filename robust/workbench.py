@@ -16,6 +16,7 @@ from robust.datasets import load_dataset, open_log
 from robust.defense import Sanitizer
 from robust.errors import InputError
 from robust.log import InteractionLog
+from robust.recommenders.answers import asked
 from robust.threat import BudgetSpec, GoalSpec, Knowledge
 
 
@@ -93,7 +94,7 @@ def write_attacked(
     rng = np.random.default_rng(seed)
     concrete, spent = wanted.resolve(log, rng), allowed.resolve(log)
     access = AccessView(attack=name, knowledge=Knowledge(log="full"), n_items=log.n_items, log=log)
-    edit = attack(access, concrete, spent, rng).edit
+    edit = asked(attack, "poison", lambda: attack(access, concrete, spent, rng)).edit
     poisoned = edit.apply(log)
     fakes = [f"fake-{i + 1}" for i in range(edit.fake_users)]
     _write_log(poisoned, out, np.concatenate([_user_names(log), np.array(fakes, dtype=str)]))
@@ -125,7 +126,7 @@ def write_sanitized(
     if not isinstance(sanitizer, Sanitizer):
         raise InputError(f"'{name}' does not clean a log; sanitisers do, such as 'pca'.")
     log = _open(source, columns)
-    suspicion = sanitizer.suspicion(log, np.random.default_rng(seed))
+    suspicion = asked(sanitizer, "suspicion", lambda: sanitizer.suspicion(log, np.random.default_rng(seed)))
     suspects = sanitizer.suspects(suspicion, log)
     kept = sanitizer.clean(log, np.random.default_rng(seed))
     _write_log(kept, out, _user_names(log))

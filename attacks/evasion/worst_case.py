@@ -14,6 +14,7 @@ of edits is tried on all sequences at once, and each keeps the best that it has 
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -111,9 +112,12 @@ class WorstCase(EvasionAttack):
     def _others(self, access: AccessView) -> list[EvasionAttack]:
         """The registered evasion attacks that this attacker could run, those that see most first."""
         known = ("none", "lists", "scores", "gradients")
+        with warnings.catch_warnings():  # a broken plugin of somebody else's is not news in the middle of a search
+            warnings.simplefilter("ignore", plugins.BrokenPlugin)
+            installed = plugins.load_all("attacks")
         found = [
             plugin
-            for name, plugin in sorted(plugins.load_all("attacks").items())
+            for name, plugin in sorted(installed.items())
             if issubclass(plugin, EvasionAttack)
             and name != self.name
             and access.knowledge.grants_model(plugin.model_access)

@@ -81,12 +81,24 @@ def prepare(request: Request, store: Store | None) -> Prepared:
             )
         victims.append(describe_victim(spec, model, mark, fixed))
     ground = Ground(_split_step(split, seen), split.train, scenario.retrain, request.seed)
-    if store is not None:
-        store.put(ground.split.key, _split_artifact(split, seen))
     holdings = Seen.of(split.train, split.users)
-    return Prepared(
+    prepared = Prepared(
         scenario, log, split, seen, victims, ground, list(cells(scenario, victims, ground)), holdings, notes
     )
+    if store is not None:
+        write_split(prepared, store)
+    return prepared
+
+
+def write_split(prepared: Prepared, store: Store) -> None:
+    """Put the split, on which all steps stand, into a store.
+
+    Raises:
+        InputError: the store cannot be written.
+    """
+    store.prepare()
+    if prepared.ground.split.key not in store:
+        store.put(prepared.ground.split.key, _split_artifact(prepared.split, prepared.seen))
 
 
 def _overridden(scenario: Scenario, request: Request) -> Scenario:

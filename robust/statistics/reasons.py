@@ -67,9 +67,14 @@ class Look:
         return between + f"so the bound of {bound} is open: {self._missing(found)}."
 
     def _missing(self, found: Limits) -> str:
-        """Users, if even an unchanged metric could not pass; else the next look, or how many users would decide."""
+        """Users, if even an unchanged metric could not pass; else the next look, or how many users would decide.
+
+        A level has no change that could be nothing: it is what it is.
+        """
         n, clean, attacked = self.n_users, self.arms[0], self.arms[1]
-        needed = users_needed(self.limit, kind=self.kind, alpha=self.alpha, clean=clean, scale=self.scale)
+        needed = None
+        if self.kind != "level":
+            needed = users_needed(self.limit, kind=self.kind, alpha=self.alpha, clean=clean, scale=self.scale)
         if found.mean <= self.limit and needed is not None and n < needed:
             return f"if nothing changes, a PASS needs about {needed:,} users, {needed - n:,} more"
         ways = [f"{self.later[0]} seeds are the next look"] if self.later else []

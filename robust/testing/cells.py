@@ -15,7 +15,7 @@ from datetime import date
 from robust.runner.judging import Assessment, result, unmeasured
 from robust.runner.looks import take_looks
 from robust.runner.plan import Cell
-from robust.runner.prepare import Prepared, Request, prepare
+from robust.runner.prepare import Prepared, Request, prepare, write_split
 from robust.runner.results import CellResult, Verdict
 from robust.runner.store import Store
 from robust.runner.summary import accept
@@ -60,20 +60,16 @@ class Cells:
         wanted = [cell for cell in self.prepared.cells if cell.id in names and cell.id not in self.found]
         if not wanted:
             return
-        prepared = self._prepared([*wanted, *self._larger(wanted)])
         store = Store(self.request.out / "store")
+        write_split(self.prepared, store)
+        ids = {cell.id for cell in [*wanted, *self._larger(wanted)]}
+        prepared = replace(self.prepared, cells=[cell for cell in self.prepared.cells if cell.id in ids])
         outcome = take_looks(self.request, prepared, store, time.monotonic(), None, self._judge)
         _, undertrained = victim_results(prepared, store, outcome.seeds[: prepared.scenario.seeds[0]])
         for assessment, (verdict, reason) in zip(outcome.assessments, outcome.verdicts, strict=True):
             record = self._record(assessment, verdict, reason, undertrained)
             self.found[record.id] = record
         accept(list(self.found.values()), self.prepared.scenario, date.today())
-
-    def _prepared(self, cells: list[Cell]) -> Prepared:
-        """The same with these cells only, written into the store."""
-        whole = prepare(self.request, Store(self.request.out / "store"))
-        ids = {cell.id for cell in cells}
-        return replace(whole, cells=[cell for cell in whole.cells if cell.id in ids])
 
     def _larger(self, wanted: Sequence[Cell]) -> list[Cell]:
         """The cells of the same pairs with larger budgets."""

@@ -1,7 +1,7 @@
 """Scenario files as pytest items: `*.robust.yaml`, one item per cell.
 
-Cells share one store, across items, runs and xdist's workers. In one process all selected cells of a file are measured
-together when its first item runs, on as many processes as there are cores; with `-x` or under xdist, one by one.
+Cells share one store, across items, runs and xdist's workers. All selected cells of a file are measured together when
+its first item runs: on as many processes as there are cores, or by xdist's workers side by side; with `-x`, one by one.
 
 pytest makes a node of every file beside the one that it was asked for, so nothing heavy is imported before `collect`.
 """
@@ -70,7 +70,7 @@ class RobustFile(pytest.File):
     def found(self, item: RobustItem) -> CellResult:
         """What was found of this item's cell; measures it, and others with it, if it was not yet."""
         if item.name not in self.cells.found:
-            alone = hasattr(self.config, "workerinput") or self.config.getoption("maxfail", 0)
+            alone = self.config.getoption("maxfail", 0)
             together = [item] if alone else [other for other in self.session.items if other.parent is self]
             self.cells.run([other.name for other in together])
         return self.cells.found[item.name]

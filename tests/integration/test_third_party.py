@@ -113,6 +113,19 @@ def test_it_poisons_a_log(site: Path) -> None:
     assert len(poisoned) == len(clean) + 4 * 3
 
 
+def test_its_own_fault_is_named_without_a_traceback(site: Path) -> None:
+    source = site / "acme.py"
+    source.write_text(
+        source.read_text().replace("profile = np.tile", 'raise KeyError("lost")\n        profile = np.tile')
+    )
+    told = ("--log", "log.csv", "--goal", "promote:i3", "--budget", "users=4,profile_length=3", "--out", "never.csv")
+    ran = robust(site, "attack", "acme-repeat", *told)
+    assert ran.returncode == 3
+    assert "Repeat.poison raised KeyError" in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert not (site / "never.csv").exists()
+
+
 def test_its_scenario_is_reviewed(site: Path) -> None:
     ran = robust(site, "review", "acme", "--out", "out", "--engine", "serial")
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -262,6 +262,22 @@ def test_bounds_that_bound_nothing_are_refused(kind: Kind, limit: float, message
         judge(*arms(0.0), kind=kind, limit=limit)
 
 
+def test_a_level_is_not_promised_what_an_unchanged_metric_would_be() -> None:
+    """5% stays 5% with more users: about 520 of them tell it from 7%, not the 61 that a change of 0 needs."""
+    for n in (60, 100):
+        value = np.zeros((1, n))
+        value[0, : n // 20] = 1
+        reason = judge(value, value, kind="level", limit=0.07, fixed_model=True).reason
+        (users,) = re.findall(r"about (\d+) users would decide it", reason)
+        assert 500 < int(users) < 550
+        assert "if nothing changes" not in reason
+
+
+def test_one_user_is_too_few_and_is_not_called_nobody() -> None:
+    with pytest.raises(NotApplicable, match="one user to measure"):
+        judge([[0.1]], [[0.1]], kind="rise", limit=0.1, fixed_model=True)
+
+
 def test_arms_that_do_not_match_are_refused() -> None:
     with pytest.raises(InputError, match="same users"):
         judge(np.zeros((3, 5)), np.zeros((3, 6)), kind="rise", limit=0.1)
