@@ -28,6 +28,7 @@ from robust.metrics.registry import metric_name, parse_metric
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Recommender, capabilities
 from robust.recommenders.resolve import is_fitted
+from robust.recommenders.settings import parse
 from robust.statistics import Judgement, judge
 from robust.threat import BudgetSpec, Degrade, Frozen, Knowledge
 
@@ -141,11 +142,13 @@ def assert_bounded_degradation(
     Warns:
         InconclusiveBound: the interval straddles the bound; raised as an error under `strict`.
     """
-    bound = Bound(metric=metric, kind="drop", limit=max_drop)
+    bound = _bound(metric, max_drop)
     if not 0.5 < confidence < 1:
         raise InputError(f"confidence lies between 0.5 and 1, got {confidence}.")
     attacks = [_inference_attack(a) for a in (attack if isinstance(attack, list) else [attack])]
-    spec = BudgetSpec.model_validate(dict(budget) if isinstance(budget, Mapping) else budget or {"edits": 1})
+    if not attacks:
+        raise InputError("attack=[] attacks nothing: name one, such as 'random-substitution'.")
+    spec = _spec(budget)
     kept = read_corpus(Path(corpus)) if corpus is not None and spec.edits is not None else []
     again = replay(kept)
     if again is not None:
@@ -204,6 +207,24 @@ def assert_bounded_degradation(
         raise BoundBroken(f"Not decided (an error under strict): {bound.label}. {judgement.reason}\n{said}")
     warnings.warn(f"Not decided: {bound.label}. {judgement.reason}\n{said}", InconclusiveBound, stacklevel=2)
     return found
+
+
+def _bound(metric: str, max_drop: float) -> Bound:
+    if parse_metric(metric).name not in ("hr", "ndcg", "mrr"):
+        raise InputError(f"metric='{metric}': this assertion bounds the drop of hr@K, ndcg@K or mrr@K.")
+    if not 0 <= max_drop < 1:
+        raise InputError(f"max_drop={max_drop}: expected a share of the clean value, from 0 to less than 1.")
+    return Bound(metric=metric, kind="drop", limit=max_drop)
+
+
+def _spec(budget: BudgetSpec | Mapping[str, Any] | None) -> BudgetSpec:
+    if isinstance(budget, BudgetSpec):
+        return budget
+    given = {"edits": 1} if budget is None else dict(budget)
+    spec = parse(BudgetSpec, "the budget", given)
+    if spec.edits is None and spec.epsilon is None:
+        raise InputError(f"budget={given}: an attack at inference spends edits or epsilon, as in {{'edits': 1}}.")
+    return spec
 
 
 def _inference_attack(attack: str | Attack) -> EvasionAttack | EmbeddingAttack:

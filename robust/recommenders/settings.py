@@ -66,5 +66,8 @@ def parse(kind: type[Settings], owner: str, given: Mapping[str, Any]) -> Setting
         return kind(**given)
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or owner
-        raise InputError(f"{owner}: setting '{where}' = {first['input']!r}: {first['msg']}.") from error
+        said = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(f"{owner}: {said}.") from error
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"{owner}: setting '{where}' = {first['input']!r}: {said}.") from error

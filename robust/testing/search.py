@@ -73,10 +73,14 @@ def search_worst_case(
     Raises:
         InputError: a budget that states neither; next items that do not fit; profiles without a log or a `fit`.
     """
+    model: Recommender = adapt(recommender)
+    n_items = int(model.n_items) or (0 if log is None else log.n_items)  # an unfitted one has none of its own yet
     if next_items is not None and len(next_items) != len(sequences):
         raise InputError(f"{len(next_items)} next items for {len(sequences)} sequences.")
+    unknown = [i for i in (*goal.items, *(() if next_items is None else next_items)) if not 1 <= i <= n_items]
+    if unknown:
+        raise InputError(f"Item {unknown[0]} is not in the recommender's catalogue, which holds 1…{n_items}.")
     rows = SequenceBatch(sequences.items, np.arange(len(sequences)))
-    model: Recommender = adapt(recommender)
     granted = knowledge or _everything(model, log, next_items)
     if budget.edits is None:
         if budget.users is None or budget.profile_length is None:

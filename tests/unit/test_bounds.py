@@ -75,3 +75,23 @@ def test_poisoning_and_another_catalogue_are_refused(log: InteractionLog) -> Non
 
     with pytest.raises(InputError, match="ranks 3 items"):
         assert_bounded_degradation(Small(), log)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"metric": "ndgc@10"}, "Did you mean 'ndcg@10'"),
+        ({"metric": "coverage@10"}, "bounds the drop of hr@K, ndcg@K or mrr@K"),
+        ({"max_drop": -0.1}, "from 0 to less than 1"),
+        ({"budget": {"edit": 1}}, "Did you mean 'edits'"),
+        ({"budget": {"users": 3}}, "spends edits or epsilon"),
+        ({"budget": {"edits": -1}}, "greater than or equal to 0"),
+        ({"budget": {}}, "at least one of users, rows, edits, epsilon"),
+        ({"attack": "random-substitutoin"}, "Did you mean 'random-substitution'"),
+        ({"attack": []}, "attacks nothing"),
+        ({"confidence": 2.0}, "between 0.5 and 1"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_named(log: InteractionLog, given: dict[str, object], said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        assert_bounded_degradation(Popularity(), log, **given)  # type: ignore[arg-type]
