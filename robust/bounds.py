@@ -16,19 +16,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-from robust import plugins
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack
 from robust.corpus import read_corpus, replay, save
 from robust.counterexamples import explain, smallest
 from robust.datasets import default_seen, leave_last_out
 from robust.errors import InputError
+from robust.inference import inference_attack, inference_budget
 from robust.log import InteractionLog, SequenceBatch
 from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
 from robust.metrics.registry import metric_name, parse_metric
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Recommender, capabilities
 from robust.recommenders.resolve import is_fitted
-from robust.recommenders.settings import parse
 from robust.statistics import Judgement, judge
 from robust.threat import BudgetSpec, Degrade, Frozen, Knowledge
 
@@ -145,10 +144,14 @@ def assert_bounded_degradation(
     bound = _bound(metric, max_drop)
     if not 0.5 < confidence < 1:
         raise InputError(f"confidence lies between 0.5 and 1, got {confidence}.")
-    attacks = [_inference_attack(a) for a in (attack if isinstance(attack, list) else [attack])]
+    if not isinstance(data, InteractionLog):
+        raise InputError(
+            f"data is a {type(data).__name__}: expected an InteractionLog, such as robust.datasets.open_log(…) gives."
+        )
+    attacks = [inference_attack(a) for a in (attack if isinstance(attack, (list, tuple)) else [attack])]
     if not attacks:
         raise InputError("attack=[] attacks nothing: name one, such as 'random-substitution'.")
-    spec = _spec(budget)
+    spec = inference_budget(budget)
     kept = read_corpus(Path(corpus)) if corpus is not None and spec.edits is not None else []
     again = replay(kept)
     if again is not None:
@@ -215,26 +218,6 @@ def _bound(metric: str, max_drop: float) -> Bound:
     if not 0 <= max_drop < 1:
         raise InputError(f"max_drop={max_drop}: expected a share of the clean value, from 0 to less than 1.")
     return Bound(metric=metric, kind="drop", limit=max_drop)
-
-
-def _spec(budget: BudgetSpec | Mapping[str, Any] | None) -> BudgetSpec:
-    if isinstance(budget, BudgetSpec):
-        return budget
-    given = {"edits": 1} if budget is None else dict(budget)
-    spec = parse(BudgetSpec, "the budget", given)
-    if spec.edits is None and spec.epsilon is None:
-        raise InputError(f"budget={given}: an attack at inference spends edits or epsilon, as in {{'edits': 1}}.")
-    return spec
-
-
-def _inference_attack(attack: str | Attack) -> EvasionAttack | EmbeddingAttack:
-    built = plugins.load("attacks", attack)() if isinstance(attack, str) else attack
-    if not isinstance(built, (EvasionAttack, EmbeddingAttack)):
-        raise InputError(
-            f"'{built.name}' changes the log that a model is trained on; this assertion judges attacks at inference. "
-            "Use a scenario (robust review) for poisoning."
-        )
-    return built
 
 
 def _fitted(recommender: Any, train: InteractionLog, seed: int) -> Recommender:

@@ -88,9 +88,17 @@ def read_corpus(folder: Path) -> list[Counterexample]:
     for path in sorted(folder.glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
+            if not isinstance(record, dict):
+                raise ValueError(f"a {type(record).__name__}, not an object")
             record.pop("edits", None)  # for people; they follow from the two sequences
             found.append(Counterexample.model_validate(record))
-        except (OSError, ValueError, AttributeError, ValidationError) as error:
+        except ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(map(str, first["loc"]))
+            raise InputError(
+                f"'{path}' holds no counterexample: {field}: {first['msg']}. Mend it, or delete it."
+            ) from error
+        except (OSError, ValueError) as error:
             said = str(error).splitlines()[0]
             raise InputError(f"'{path}' holds no counterexample: {said}. Mend it, or delete it.") from error
     return found

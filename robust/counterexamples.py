@@ -83,6 +83,9 @@ class Counterexample(Frozen):
         return float((before - after) / before) if before > 0 else 0.0
 
     def _ranking(self, model: Recommender) -> Ranking:
+        largest = max(self.next_item, *self.history, *self.attacked)
+        if largest > int(model.n_items):
+            raise InputError(f"Item {largest} is not in the recommender's catalogue, which holds 1…{model.n_items}.")
         held = sorted(set(self.seen))
         both = SequenceBatch.from_lists([self.history, self.attacked])
         return rank(

@@ -10,13 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from robust.errors import RobustError
+from robust.log import SequenceBatch
+from robust.recommenders.protocols import Recommender
+
+PROBES, PROBE_LENGTH = 64, 10
+
 
 def fingerprint(spec: str, model: Any) -> str:
     """16 hexadecimal digits: the SPEC, the source that the model was made from, its weights and plain attributes.
 
     The source is the model's own module and whatever else was imported from the same folder; for a built-in that is
     the training loop too. Weights are seen in `state()`, in a torch `state_dict()`, and in arrays or torch modules that
-    are attributes of the object; what hides deeper is not seen.
+    are attributes of the object; what hides deeper shows in `answers_digest`.
     """
     digest = hashlib.sha256(spec.encode())
     for path in _sources(model):
@@ -28,6 +34,24 @@ def fingerprint(spec: str, model: Any) -> str:
         if isinstance(value, (bool, int, float, str)):
             digest.update(f"{name}={value!r}".encode())
     return digest.hexdigest()[:16]
+
+
+def answers_digest(recommender: Recommender) -> str:
+    """16 hexadecimal digits of its answers to `PROBES` random sequences: what no look at its attributes can see.
+
+    A model whose weights lie deep inside it, in a module's globals, or behind an address changes this when they change.
+    One that answers differently each time is never the same twice, and nothing stored of it is reused. A model that
+    fails on the probes fails again, and is told so, where it is measured.
+    """
+    n_items = int(recommender.n_items)
+    rng = np.random.default_rng(0)
+    items = rng.integers(1, n_items + 1, size=(PROBES, PROBE_LENGTH))
+    items[np.arange(PROBE_LENGTH) < (PROBE_LENGTH - 1 - np.arange(PROBES) % PROBE_LENGTH)[:, None]] = 0
+    try:
+        lists = np.asarray(recommender.recommend(SequenceBatch(items), min(n_items, 50)))
+    except RobustError as error:
+        return hashlib.sha256(str(error).encode()).hexdigest()[:16]
+    return hashlib.sha256(np.ascontiguousarray(lists).tobytes()).hexdigest()[:16]
 
 
 def is_fitted(model: Any) -> bool:

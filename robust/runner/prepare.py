@@ -15,6 +15,7 @@ from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.measure import Seen
 from robust.recommenders.adapt import adapt
+from robust.recommenders.fingerprint import answers_digest
 from robust.recommenders.protocols import Recommender
 from robust.recommenders.resolve import fingerprint, is_fitted, resolve
 from robust.runner.plan import Cell, Ground, Victim, cells, describe_victim
@@ -116,7 +117,8 @@ def _resolved(spec: VictimSpec) -> tuple[Recommender, str, bool]:
     """The recommender that a scenario names, its fingerprint, and whether it was handed over fitted."""
     model = resolve(spec.name, dict(spec.settings))
     fixed = is_fitted(model)
-    return adapt(model), fingerprint(spec.name, model), fixed
+    adapted, mark = adapt(model), fingerprint(spec.name, model)
+    return adapted, f"{mark}-{answers_digest(adapted)}" if fixed else mark, fixed
 
 
 def _log(scenario: Scenario) -> InteractionLog:

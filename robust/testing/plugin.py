@@ -11,7 +11,7 @@ import functools
 import sys
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
@@ -72,7 +72,12 @@ def pytest_runtest_makereport(
     ours = tuple(
         kind for kind in (getattr(bounds, "BoundBroken", None), getattr(examples, "StillBroken", None)) if kind
     )
-    if call.excinfo is not None and report.failed and isinstance(call.excinfo.value, ours):
+    if (
+        call.excinfo is not None
+        and report.failed
+        and isinstance(call.excinfo.value, ours)
+        and isinstance(item, pytest.Function)
+    ):
         package = Path(__file__).parents[1]
         frames = [entry for entry in call.excinfo.traceback if package not in Path(entry.path).parents]
         own = [entry for entry in frames if Path(entry.path) == item.path] or frames[-1:]
@@ -102,6 +107,20 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
         terminalreporter.write_line(f"{cells}  {row[3]}".rstrip())
 
 
+Made = TypeVar("Made")
+
+
+def _told(make: Callable[[], Made]) -> Made:
+    """What a fixture makes; the user's mistake is one message, without frames."""
+    from robust.errors import RobustError
+
+    try:
+        return make()
+    except RobustError as error:
+        said = str(error)
+    pytest.fail(said, pytrace=False)
+
+
 @pytest.fixture(scope="session")
 def interaction_log(pytestconfig: pytest.Config) -> InteractionLog:
     """The log of `--robust-log` (`robust_log`), else the embedded one (`flights`): real, ordered, and small."""
@@ -110,7 +129,8 @@ def interaction_log(pytestconfig: pytest.Config) -> InteractionLog:
     given = options(pytestconfig)
     if given.log is None:
         return load_dataset("flights")
-    return open_log(given.log, columns=given.columns, vocabulary=given.vocabulary)
+    source = given.log
+    return _told(lambda: open_log(source, columns=given.columns, vocabulary=given.vocabulary))
 
 
 @pytest.fixture(scope="session")
@@ -125,14 +145,20 @@ def recommender(pytestconfig: pytest.Config, interaction_log: InteractionLog) ->
 
     given = options(pytestconfig)
     if given.model is None:
-        raise pytest.UsageError(
+        pytest.fail(
             "The fixture 'recommender' needs --robust-model SPEC (or robust_model in the ini file), "
-            "such as mymodel:Model; or define a fixture of this name yourself."
+            "such as mymodel:Model; or define a fixture of this name yourself.",
+            pytrace=False,
         )
-    model = resolve(given.model)
-    if is_fitted(model):
-        return adapt(model)
-    return adapt(cast(Fittable, adapt(model)).fit(leave_last_out(interaction_log).train, seed=given.seed))
+    spec = given.model
+
+    def make() -> Recommender:
+        model = resolve(spec)
+        if is_fitted(model):
+            return adapt(model)
+        return adapt(cast(Fittable, adapt(model)).fit(leave_last_out(interaction_log).train, seed=given.seed))
+
+    return _told(make)
 
 
 @pytest.fixture

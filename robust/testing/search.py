@@ -106,6 +106,11 @@ def search_worst_case(
             np.full(len(rows), found.change.mean() > limit),
             found.evaluations,
         )
+    if evaluations < budget.edits + 2:
+        raise InputError(
+            f"evaluations={evaluations}: the clean list, one attempt and the shrinking of {budget.edits} edits take "
+            f"{budget.edits + 2} at least; 500 is the default."
+        )
     parameters = {"evaluations": evaluations, "k": k, "enough": limit}
     attack = cast(EvasionAttack, plugins.build("attacks", "worst-case", parameters))
     # the clean list is one of the questions: so many in all, the shrinking included

@@ -95,3 +95,13 @@ def test_poisoning_and_another_catalogue_are_refused(log: InteractionLog) -> Non
 def test_arguments_that_cannot_be_meant_are_named(log: InteractionLog, given: dict[str, object], said: str) -> None:
     with pytest.raises(InputError, match=said):
         assert_bounded_degradation(Popularity(), log, **given)  # type: ignore[arg-type]
+
+
+def test_a_budget_spends_one_thing_and_the_rest_is_checked_too(log: InteractionLog) -> None:
+    for budget in ({"edits": 1, "users": 1}, {"edits": 1, "epsilon": 0.5}):
+        with pytest.raises(InputError, match="edits or epsilon, one of them"):
+            assert_bounded_degradation(Popularity(), log, budget=budget)
+    with pytest.raises(InputError, match="expected an InteractionLog"):
+        assert_bounded_degradation(Popularity(), "events.csv")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="expected an attack's name"):
+        assert_bounded_degradation(Popularity(), log, attack={"name": "pgd"})  # type: ignore[arg-type]

@@ -156,13 +156,15 @@ def renumbered(log: InteractionLog, renamed: NDArray[np.int64]) -> InteractionLo
 def _reads_rows(subject: Recommended) -> None:
     """Fake users have the highest numbers: a fit that passes over those would look robust."""
     refitted = Refitted.of(subject)
-    log, whole = refitted.log, refitted.fit(refitted.log, 5).answer
+    log, whole = refitted.log, refitted.fit(refitted.log, 5)
     tenth = max(log.n_users // 10, 1)
     for part, which in ((slice(-tenth, None), "last"), (slice(0, tenth), "first")):
         gone = np.zeros(log.n_users, dtype=bool)
         gone[part] = True
-        without = refitted.fit(log.without_users(gone), 5).answer
-        same = np.array_equal(whole, without)
+        without = refitted.fit(log.without_users(gone), 5)
+        theirs = log.sequences(subject.reads, np.flatnonzero(gone))  # what they taught shows first where they stood
+        same = np.array_equal(whole.answer, without.answer)
+        same &= np.array_equal(whole.answers(theirs), without.answers(theirs))
         require(not same, f"Without the {which} tenth of the users it is the same model: their rows are not read.")
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 
 from robust.errors import InputError, UnknownName
+from robust.recommenders.adapt import adapt
 from robust.recommenders.checkpoint import load, save
+from robust.recommenders.fingerprint import answers_digest
 from robust.recommenders.recurrent import GRU4Rec
 from robust.recommenders.resolve import fingerprint, is_fitted, resolve
 from robust.recommenders.sasrec import SASRec
@@ -203,3 +205,19 @@ def test_fingerprints_change_with_source_weights_and_attributes(folder: Path) ->
     victim = GRU4Rec(context=5, dimension=8, max_steps=2)
     prints = {fingerprint("gru4rec", model) for model in (victim, victim.fit(log, seed=0), victim.fit(log, seed=1))}
     assert len(prints) == 3
+
+
+def test_answers_tell_models_apart_whose_weights_nobody_sees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights in a dictionary, in a module's globals, in a file that is read while it is asked."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "hidden.py").write_text(
+        "from pathlib import Path\nimport numpy as np\n\nclass Hidden:\n    n_items = 20\n\n"
+        "    def recommend(self, sequences, k):\n"
+        "        shift = int(Path('weights.json').read_text())\n"
+        "        return (sequences.items[:, -1:] + shift + np.arange(k)) % 20 + 1\n"
+    )
+    digests = []
+    for shift in (0, 0, 3):
+        (tmp_path / "weights.json").write_text(str(shift))
+        digests.append(answers_digest(adapt(resolve("hidden:Hidden"))))
+    assert digests[0] == digests[1] != digests[2]
