@@ -177,6 +177,8 @@ def test_what_cannot_be_searched_is_refused(log: InteractionLog) -> None:
         search_worst_case(Popularity(), sequences, Degrade(), Budget(epsilon=1.0))
     with pytest.raises(InputError, match="2 next items for 20"):
         search_worst_case(Popularity(), sequences, Degrade(), Budget(edits=1), next_items=np.array([1, 2], np.int32))
+    with pytest.raises(InputError, match="take 6 at least"):
+        search_worst_case(Planted(1), sequences, Degrade(), Budget(edits=4), evaluations=5)
     with pytest.raises(InputError, match="Item 9999 is not in the recommender's catalogue"):
         search_worst_case(Planted(1), sequences, Promote(items=(9999,)), Budget(edits=1))
     with pytest.raises(InputError, match="log=…"):
