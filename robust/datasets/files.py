@@ -37,7 +37,8 @@ def locate(path: Path) -> Path:
         ) from error
     near = difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.75)
     meant = f" Did you mean '{near[0]}'?" if near else ""
-    raise InputError(f"{path}: no such file or folder.{meant}")
+    where = "" if path.is_absolute() else f" in {Path.cwd()}"
+    raise InputError(f"{path}: no such file or folder{where}.{meant}")
 
 
 def _inside(folder: Path) -> Path:

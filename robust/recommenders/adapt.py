@@ -32,6 +32,12 @@ def adapt(model: Any) -> Recommender:
         InputError: the object has neither method, or no valid `n_items`.
         ModelFault: a method is there, but the probe of one row failed.
     """
+    if inspect.isclass(model):
+        raise InputError(f"{model.__name__} is a class: give an instance of it, such as {model.__name__}().")
+    if isinstance(model, str):
+        raise InputError(
+            f"'{model}' is a name: give the recommender itself, as robust.recommenders.resolve.resolve does."
+        )
     if isinstance(getattr(model, "capabilities", None), frozenset):
         recommender: Recommender = model
         return recommender

@@ -323,3 +323,10 @@ def test_what_an_update_returns_is_checked(monkeypatch: pytest.MonkeyPatch) -> N
     adapted: Any = adapt(OnlineLearner())
     with pytest.raises(ModelFault, match=r"OnlineLearner\.partial_fit returned None; it must return"):
         adapted.partial_fit(chain_log(users=2, n_items=N), seed=0)
+
+
+def test_a_class_and_a_name_are_told_apart_from_a_recommender() -> None:
+    with pytest.raises(InputError, match=r"Markov is a class: give an instance of it, such as Markov\(\)"):
+        adapt(Markov)
+    with pytest.raises(InputError, match="'markov' is a name"):
+        adapt("markov")
