@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -43,15 +42,9 @@ OutOption = Annotated[Path, typer.Option("--out", help="The run folder.")]
 def _columns(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
-    pairs = {}
-    for part in text.split(","):
-        role, separator, name = part.partition("=")
-        if not separator or role.strip() not in ("user", "item", "timestamp") or not name.strip():
-            raise InputError(
-                f"--columns '{text}': expected user=NAME,item=NAME,timestamp=NAME; could not read '{part}'."
-            )
-        pairs[role.strip()] = name.strip()
-    return pairs
+    from robust.datasets.columns import parse_columns
+
+    return parse_columns(text)
 
 
 def _minutes(text: str | None) -> float | None:
@@ -64,16 +57,6 @@ def _minutes(text: str | None) -> float | None:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
-def _command(name: str, **options: Any) -> str:
-    """The command that repeats this run, without what does not change its results."""
-    words = ["robust", name]
-    for key, value in options.items():
-        if value is None:
-            continue
-        words += [str(value)] if key == "scenario" else [f"--{key}", str(value)]
-    return shlex.join(words)
-
-
 def _request(
     scenario: str,
     log: str | None,
@@ -84,11 +67,9 @@ def _request(
     out: Path = Path("robust-out"),
     **rest: Any,
 ) -> Request:
-    from robust.runner.prepare import Request
+    from robust.runner.prepare import Request, review_command
 
-    said = _command(
-        "review", scenario=scenario, log=log, columns=columns, vocabulary=vocabulary, model=model, seed=seed
-    )
+    said = review_command(scenario=scenario, log=log, columns=columns, vocabulary=vocabulary, model=model, seed=seed)
     return Request(
         scenario=scenario,
         out=out,

@@ -17,7 +17,7 @@ import numpy as np
 from pydantic import Field
 
 from robust import __version__
-from robust.edits import Edit, apply_edits, edits_between
+from robust.edits import Edit, apply_edits, edits_between, filled
 from robust.errors import InputError, RobustError
 from robust.log import SequenceBatch
 from robust.measure import Ranking, Seen, Situation, per_user, rank
@@ -200,21 +200,17 @@ def _example(
 ) -> Counterexample:
     seen = situation.seen
     return Counterexample(
-        history=_filled(situation.sequences.items[row]),
-        attacked=_filled(edited.items[row]),
+        history=tuple(filled(situation.sequences.items[row])),
+        attacked=tuple(filled(edited.items[row])),
         context=situation.sequences.width,
         next_item=int(situation.truth[row]),
         metric=metric,
         limit=limit,
-        seen=() if seen is None else _filled(seen.items[seen.offsets[row] : seen.offsets[row + 1]]),
+        seen=() if seen is None else tuple(filled(seen.items[seen.offsets[row] : seen.offsets[row + 1]])),
         user="u" + hashlib.blake2s(f"user {situation.sequences.users[row]}".encode(), digest_size=3).hexdigest(),
         attack=attack,
         budget=budget,
     )
-
-
-def _filled(items: Any) -> tuple[int, ...]:
-    return tuple(int(item) for item in items if item)
 
 
 def _smaller(model: Recommender, example: Counterexample) -> Counterexample:

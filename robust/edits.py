@@ -35,6 +35,11 @@ class Edit:
         return f"replace {place} by {self.item}" if self.kind == "replace" else f"insert {self.item} after {place}"
 
 
+def filled(row: Int32) -> list[int]:
+    """The items of one row of a batch, without its padding."""
+    return [int(item) for item in row[row != 0]]
+
+
 def apply_edits(sequence: Sequence[int], edits: Iterable[Edit]) -> list[int]:
     """The sequence (oldest first, without padding) after these edits, each applied to the outcome of the one before.
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.checks import edit_distance
-from robust.edits import Edit, apply_edits, apply_to_rows, edits_between
+from robust.edits import Edit, apply_edits, apply_to_rows, edits_between, filled
 from robust.errors import RobustError
 from robust.log import Bool, Int32, Int64, SequenceBatch
 from robust.threat import Budget
@@ -74,7 +74,7 @@ class Search:
     def shrink(self) -> None:
         """Take edits back, one at a time, as long as what is left is enough (or as harmful)."""
         scripts = {
-            row: edits_between(_filled(self.room[row]), _filled(self.best[row]))
+            row: edits_between(filled(self.room[row]), filled(self.best[row]))
             for row in np.flatnonzero(self.spent).tolist()
         }
         place = 0
@@ -83,7 +83,7 @@ class Search:
             if len(rows) == 0:
                 return
             shorter = [scripts[row][:place] + scripts[row][place + 1 :] for row in rows.tolist()]
-            tried = [_possible(_filled(self.room[row]), edits) for row, edits in zip(rows, shorter, strict=True)]
+            tried = [_possible(filled(self.room[row]), edits) for row, edits in zip(rows, shorter, strict=True)]
             items = SequenceBatch.from_lists([t or [0] for t in tried], self.room.shape[1]).items
             harm = self._harm(rows, items)
             wanted = np.where(self.reached[rows] > self.enough, self.enough + NEARLY, self.reached[rows] - NEARLY)
@@ -94,10 +94,6 @@ class Search:
                 self.best[row], self.reached[row] = items[index], harm[index]
                 self.spent[row] = len(scripts[row])
             place += 1
-
-
-def _filled(items: Int32) -> list[int]:
-    return [int(item) for item in items[items != 0]]
 
 
 def _possible(sequence: list[int], edits: tuple[Edit, ...]) -> list[int] | None:
@@ -127,7 +123,7 @@ def climb(search: Search, edits: int, items: list[int], examples: int, rng: np.r
     from robust.testing.strategies import edits as edit_lists
     from robust.testing.targeted import climb as climb_by_hypothesis
 
-    longest = max((_filled(row) for row in search.room), key=len)
+    longest = max((filled(row) for row in search.room), key=len)
     bases = [base for _, base in search.bases]
     by_harm = [edit.item for base in bases for edit in base if edit.item]
     order = list(dict.fromkeys([*by_harm, *items]))

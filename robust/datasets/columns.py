@@ -19,6 +19,25 @@ ALIASES = {
 HEADERLESS = {2: ("user", "item"), 4: ("user", "item", "rating", "timestamp")}
 
 
+def parse_columns(text: str, option: str = "--columns") -> dict[str, str]:
+    """`user=u,item=i,timestamp=t` as role → name.
+
+    Raises:
+        UnknownName: a role that there is not. InputError: a part that cannot be read. Both name `option`.
+    """
+    pairs = {}
+    for part in text.split(","):
+        role, separator, name = (word.strip() for word in part.partition("="))
+        if not separator or not name:
+            raise InputError(
+                f"{option} '{text}': expected user=NAME,item=NAME,timestamp=NAME; could not read '{part}'."
+            )
+        if role not in ROLES:
+            raise UnknownName(f"role in {option} '{text}':", role, ROLES)
+        pairs[role] = name
+    return pairs
+
+
 def normal(name: str) -> str:
     """A column name as aliases are compared."""
     return name.strip().lower().replace("_", "").replace("-", "").replace(" ", "")

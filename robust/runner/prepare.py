@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,6 +42,15 @@ class Request:
     engine: str = "processes"
     max_time: float | None = None
     command: str = "robust review"
+
+
+def review_command(scenario: str, **options: Any) -> str:
+    """The command that repeats a review, without what does not change its results."""
+    words = ["robust", "review", scenario]
+    for name, value in options.items():
+        if value is not None:
+            words += [f"--{name}", str(value)]
+    return shlex.join(words)
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ class RobustFile(pytest.File):
 
     def collect(self) -> Iterator[RobustItem]:
         """One item per cell; nothing is measured yet."""
-        from robust.runner.prepare import Request
+        from robust.runner.prepare import Request, review_command
         from robust.testing.cells import Cells
 
         given = options(self.config)
@@ -45,9 +45,14 @@ class RobustFile(pytest.File):
         store = given.store
         store.mkdir(parents=True, exist_ok=True)
         (store / ".gitignore").write_text("*\n", encoding="utf-8")
-        name = os.path.relpath(self.path, Path.cwd())
-        command = f"robust review {name}" + (f" --model {given.model}" if given.model else "")
-        command += (f" --log {given.log}" if given.log else "") + f" --seed {given.seed}"
+        command = review_command(
+            os.path.relpath(self.path),
+            log=given.log,
+            columns=given.columns and ",".join(f"{role}={name}" for role, name in given.columns.items()),
+            vocabulary=given.vocabulary,
+            model=given.model,
+            seed=given.seed,
+        )
         request = Request(
             scenario=str(self.path),
             out=store,

@@ -91,7 +91,10 @@ def once_more(config: pytest.Config, nodeid: str) -> str:
 def _columns(text: str | None) -> dict[str, str] | None:
     if text is None:
         return None
-    pairs = dict(part.partition("=")[::2] for part in text.split(","))
-    if not set(pairs) <= {"user", "item", "timestamp"} or not all(pairs.values()):
-        raise pytest.UsageError(f"--robust-columns {text}: expected user=NAME,item=NAME,timestamp=NAME.")
-    return pairs
+    from robust.datasets.columns import parse_columns
+    from robust.errors import InputError
+
+    try:
+        return parse_columns(text, "--robust-columns")
+    except InputError as error:
+        raise pytest.UsageError(str(error)) from error

@@ -6,7 +6,6 @@ Nothing heavy is imported until a test needs it: a run that has nothing to do wi
 
 from __future__ import annotations
 
-import difflib
 import functools
 import sys
 from collections.abc import Callable, Generator
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 
+from robust.errors import UnknownName
 from robust.testing.options import add_options, once_more, options
 
 if TYPE_CHECKING:
@@ -56,10 +56,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         for marker in item.iter_markers(MARKER):
             unknown = [*map(str, marker.args), *(name for name in marker.kwargs if name not in MARKER_ARGUMENTS)]
             if unknown:
-                near = difflib.get_close_matches(unknown[0], MARKER_ARGUMENTS, n=1)
-                meant = f" Did you mean '{near[0]}'?" if near else ""
-                known = ", ".join(f"{name}=…" for name in MARKER_ARGUMENTS)
-                raise pytest.UsageError(f"{item.nodeid}: the marker 'robust' takes {known}, not {unknown[0]}.{meant}")
+                told = UnknownName("argument of the marker 'robust',", unknown[0], MARKER_ARGUMENTS)
+                raise pytest.UsageError(f"{item.nodeid}: {told}")
 
 
 @pytest.hookimpl(wrapper=True)

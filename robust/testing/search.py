@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from robust import plugins
 from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
-from robust.edits import Edit, edits_between
+from robust.edits import Edit, edits_between, filled
 from robust.errors import InputError
 from robust.harm import harm_against
 from robust.log import Int32, InteractionLog, LogEdit, SequenceBatch
@@ -127,12 +127,8 @@ def search_worst_case(
     length = k if goal.kind == "degrade" else goal.k
     harm = harm_against(model.recommend(rows, length), goal, next_items if granted.next_item else None)
     change = harm(rows.users, model.recommend(evaded.truncate(rows.width), length))
-    edits = tuple(edits_between(_items(a), _items(b)) for a, b in zip(rows.items, evaded.items, strict=True))
+    edits = tuple(edits_between(filled(a), filled(b)) for a, b in zip(rows.items, evaded.items, strict=True))
     return WorstCase(evaded, edits, None, change, change > limit, access.counter.spent)
-
-
-def _items(row: Int32) -> list[int]:
-    return [int(item) for item in row[row != 0]]
 
 
 def _everything(model: Recommender, log: InteractionLog | None, next_items: Int32 | None) -> Knowledge:

@@ -19,9 +19,10 @@ import json, sys
 from hypothesis import settings
 from hypothesis import strategies as st
 found = {{"numpy": "numpy" in sys.modules, "torch": "torch" in sys.modules, "log": "robust.log" in sys.modules}}
+from hypothesis.errors import InvalidArgument
 try:
     found["ci"] = settings.get_profile("robust-ci").derandomize
-except Exception:
+except InvalidArgument:
     found["ci"] = None
 from robust.log import InteractionLog
 found["drawn"] = repr(st.from_type(InteractionLog))
