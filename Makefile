@@ -56,7 +56,7 @@ validate-review: install
 	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_review.py -s
 
 bench: install
-	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/benchmarks -o addopts="--strict-markers --import-mode=importlib" -s
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/benchmarks -o addopts="--strict-markers --import-mode=importlib -p no:randomly" -s
 
 # 400 planted faults, drawn by a seed, in what judges; outside CI (about 7 minutes on one core)
 mutation: install
