@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -14,7 +15,8 @@ MINUTES = 30
 
 
 def test_quick_on_ml_1m_in_half_an_hour(robust_data: Path, tmp_path: Path) -> None:
-    command = ["robust", "review", "quick", "--log", str(robust_data / "ml-1m.parquet"), "--model", "sasrec"]
+    robust = Path(sys.executable).with_name("robust")  # of this environment, activated or not
+    command = [str(robust), "review", "quick", "--log", str(robust_data / "ml-1m.parquet"), "--model", "sasrec"]
     command += ["--workers", "2", "--out", str(tmp_path / "out")]
     started = time.monotonic()
     first = subprocess.run(command, capture_output=True, text=True, check=False)
