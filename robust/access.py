@@ -8,26 +8,42 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from robust.curve import Curve
 from robust.errors import BudgetExceeded, NotApplicable, NotKnown, RobustError
 from robust.log import Bool, Int32, Int64, InteractionLog, SequenceBatch
+from robust.recommenders.item_table import with_item_embeddings
 from robust.recommenders.protocols import Capability, Float32, Recommender, capabilities
+from robust.recommenders.replacements import evaluate_replacements
 from robust.threat import Knowledge
 
 if TYPE_CHECKING:
     import torch
 
+Access = Literal["none", "lists", "scores", "gradients"]
+ACCESS: tuple[Access, ...] = ("none", "lists", "scores", "gradients")
+"""What of a model an attack may see, from nothing to everything."""
+
+TimePolicy = Callable[[InteractionLog, np.random.Generator, tuple[int, int]], Int64]
+"""From a log without its items, when a fake profile acts: see `AccessView.timeline`."""
+
 _CAPABILITY: dict[str, Capability] = {"lists": "lists", "scores": "scores", "gradients": "gradients"}
 
 
 class QueryCounter:
-    """Counts lists asked for, against a limit. One query = one sequence answered, with or without a gradient."""
+    """Counts lists asked for, against a limit. One query = one sequence answered, with or without a gradient.
+
+    Attributes:
+        sees: the most of the model that was really looked at, whatever the attack declares and its knowledge grants.
+    """
 
     def __init__(self, attack: str, limit: int | None = None) -> None:
         self.attack, self.limit, self.spent = attack, limit, 0
+        self.sees: Access = "none"
 
     def add(self, count: int) -> None:
         """Spend `count` queries before they are answered.
@@ -65,14 +81,15 @@ class ModelView:
         """The catalogue's size."""
         return int(self._recommender.n_items)
 
-    def _granted(self, needed: str) -> Any:
-        if not self._knowledge.grants_model(needed):  # type: ignore[arg-type]
+    def _granted(self, needed: Access) -> Any:
+        if not self._knowledge.grants_model(needed):
             raise NotKnown(
                 f"'{self._counter.attack}' asked for {needed} of the model, but its knowledge is "
                 f"'{self._knowledge.model}'. Grant `knowledge: {{model: {needed}}}`."
             )
         if _CAPABILITY[needed] not in capabilities(self._recommender):
             raise NotApplicable(f"needs {needed}, which this recommender does not offer")
+        self._counter.sees = max(self._counter.sees, needed, key=ACCESS.index)
         return self._recommender
 
     def recommend(self, sequences: SequenceBatch, k: int) -> Int32:
@@ -88,6 +105,22 @@ class ModelView:
         self._counter.add(len(sequences))
         scores: Float32 = recommender.score(sequences)
         return scores
+
+    def evaluate_replacements(
+        self,
+        sequence: SequenceBatch,
+        position: int,
+        items: Int32,
+        objective: Callable[[torch.Tensor], torch.Tensor],
+    ) -> Float32:
+        """float32 [m], the objective of one sequence [1, L] with column `position` replaced by each of `items` [m].
+
+        Needs `scores`; one query per edited sequence, however much of it the model has to compute. The objective turns
+        scores [c, n_items + 1] into [c]; a 0 in column `position` is an insertion. See `replacements`.
+        """
+        recommender = self._granted("scores")
+        self._counter.add(len(items))
+        return evaluate_replacements(recommender, sequence, position, items, objective)
 
     def passes_guard(self, sequences: SequenceBatch) -> Bool | None:
         """bool [B, L], which positions an input guard lets through; None without a guard.
@@ -115,9 +148,19 @@ class ModelView:
         scores: torch.Tensor = recommender.score_embeddings(embeddings, sequences)
         return scores
 
+    def with_item_embeddings(self, table: torch.Tensor) -> ModelView:
+        """The same model with another item table [n_items + 1, D], differentiable in it; needs `gradients`.
+
+        Its answers are counted with those of this view.
+        """
+        recommender = with_item_embeddings(self._granted("gradients"), table)
+        return ModelView(recommender, self._knowledge, self._counter)
+
 
 class AccessView:
     """What an attack may see. Built by the harness for one attack on one victim.
+
+    A search notes what it has reached in `curve`, to be read beside its outcome.
 
     Args:
         knowledge: what is granted.
@@ -143,6 +186,7 @@ class AccessView:
     ) -> None:
         self.attack, self.knowledge, self.n_items = attack, knowledge, n_items
         self.counter = QueryCounter(attack, queries)
+        self.curve = Curve(lambda: self.counter.spent)
         self._log, self._recommender, self._next_items = log, recommender, next_items
         self._suspicion, self._fit = suspicion, fit
 
@@ -167,16 +211,18 @@ class AccessView:
             raise self._refuse("the train rows", "Grant `knowledge: {log: full}`.")
         return self._log
 
-    def timeline(self, rng: np.random.Generator, shape: tuple[int, int]) -> Int64:
-        """int64 [profiles, length] of strictly increasing times, as accounts on this platform behave.
+    def timeline(self, rng: np.random.Generator, shape: tuple[int, int], policy: TimePolicy | None = None) -> Int64:
+        """int64 [profiles, length] of strictly increasing times, none beyond the last train row.
 
-        Each profile takes the start of a random genuine user and bootstraps gaps between genuine events. How fast
-        people act is visible to any user of a platform, so this needs no more than `log: popularity`; a log without
-        times gives positions.
+        By default each profile takes the start of a random genuine user and bootstraps gaps between genuine events, as
+        accounts on this platform behave. A policy sees who acted when, without the items. How fast people act is
+        visible to any user of a platform, so this needs no more than `log: popularity`; a log without times gives
+        positions.
         """
         if self.knowledge.log == "none" or self._log is None:
             raise self._refuse("real gaps in time", "Grant `knowledge: {log: popularity}`.")
-        return bootstrap_times(self._log, rng, shape)
+        times = replace(self._log, item=np.zeros(len(self._log), np.int32), item_ids=None)
+        return (policy or bootstrap_times)(times, rng, shape)
 
     @property
     def model(self) -> ModelView:

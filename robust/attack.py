@@ -13,17 +13,19 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, final
 
 import numpy as np
 
-from robust.access import AccessView
-from robust.checks import check_deltas, check_edit, check_sequences
+from robust.access import Access, AccessView
+from robust.checks import check_deltas, check_edit, check_sequences, check_table
+from robust.curve import CurvePoint
 from robust.errors import NotApplicable
 from robust.log import LogEdit, SequenceBatch
+from robust.recommenders.item_table import with_item_embeddings
+from robust.recommenders.protocols import Differentiable
 from robust.threat import Budget, Degrade, Demote, Frozen, Promote
 
 if TYPE_CHECKING:
     import torch
 
 AnyGoal = Promote | Demote | Degrade
-Access = Literal["none", "lists", "scores", "gradients"]
 
 
 class Attack(Frozen):
@@ -33,6 +35,8 @@ class Attack(Frozen):
         name: the registered name. source: citation, with section or equation. tags: edition-qualified taxonomy ids.
         model_access: what of the model the attack must see at least. log_access: what of the log.
         goals: which goals it can pursue. control: the attack that it must beat at equal budget, or None.
+        spends: which of a budget's users, rows, edits and epsilon it can spend; a budget states at least one of them,
+            and nothing else. needs_times: whether it makes no sense on a log of positions in place of times.
     """
 
     name: ClassVar[str]
@@ -42,6 +46,17 @@ class Attack(Frozen):
     log_access: ClassVar[Literal["none", "popularity", "full"]] = "none"
     goals: ClassVar[frozenset[str]] = frozenset({"promote", "demote", "degrade"})
     control: ClassVar[str | None] = None
+    spends: ClassVar[frozenset[str]] = frozenset()
+    needs_times: ClassVar[bool] = False
+
+    @property
+    def needs_log(self) -> Literal["none", "popularity", "full"]:
+        """What of the log it needs with these parameters; `log_access` unless one of them asks for more."""
+        return self.log_access
+
+    def runs(self) -> tuple[str, ...]:
+        """Registered attacks that this one runs by their names: what changes them changes it."""
+        return ()
 
     def control_attack(self, budget: Budget) -> tuple[str, dict[str, Any]] | None:
         """Name and parameters of the control at this budget, at equal queries where it asks any."""
@@ -64,6 +79,8 @@ class Poisoned:
 class PoisoningAttack(Attack):
     """Changes the log that a victim is trained on."""
 
+    spends: ClassVar[frozenset[str]] = frozenset({"users", "rows"})
+
     @abstractmethod
     def poison(self, access: AccessView, goal: AnyGoal, budget: Budget, rng: np.random.Generator) -> LogEdit:
         """The edit: at most `budget.users` profiles of `budget.profile_length` items and `budget.rows` genuine rows."""
@@ -81,8 +98,8 @@ class PoisoningAttack(Attack):
         the ROC curve with which the sanitiser tells fakes from genuine users.
         """
         self._check_goal(goal)
-        if budget.users is None and budget.rows is None:
-            raise NotApplicable(f"'{self.name}' poisons a log: its budget states users or rows")
+        if all(getattr(budget, limit) is None for limit in self.spends):
+            raise NotApplicable(f"'{self.name}' poisons a log: its budget states {' or '.join(sorted(self.spends))}")
         if access.knows_defense and self.model_access == "none":
             candidates = self.variants()
             seed = int(rng.integers(2**63))  # the same for all, so that forms differ in their parameters only
@@ -114,16 +131,18 @@ def _detection_auc(access: AccessView, edit: LogEdit) -> float:
 
 @dataclass(frozen=True)
 class Evaded:
-    """An evasion attack's sequences, within the budget, and the queries spent."""
+    """An evasion attack's sequences, within the budget, the queries spent, and what a search reached on the way."""
 
     sequences: SequenceBatch
     queries: int
+    curve: tuple[CurvePoint, ...] = ()
 
 
 class EvasionAttack(Attack):
     """Edits sequences at inference."""
 
     model_access: ClassVar[Access] = "lists"
+    spends: ClassVar[frozenset[str]] = frozenset({"edits"})
 
     @abstractmethod
     def evade(
@@ -153,22 +172,44 @@ class EvasionAttack(Attack):
         if budget.edits and len(sequences):
             edited = self.evade(access, sequences, goal, budget, rng)
         check_sequences(self.name, sequences, edited, budget.edits, access.n_items)
-        return Evaded(edited, access.counter.spent)
+        return Evaded(edited, access.counter.spent, access.curve.points())
 
 
 @dataclass(frozen=True)
 class Perturbed:
-    """An embedding attack's deltas [B, L, D], within the budget, and the queries spent."""
+    """What an embedding attack moves, within the budget, and the queries spent.
+
+    Attributes:
+        deltas: [B, L, D], of the embedded sequences. epsilon: the radius in the units of the embedding space.
+        table: [n_items + 1, D], of the item table, where the attack moves that: the deltas are its rows then, and what
+            ranks items by the same table moves with it.
+    """
 
     deltas: torch.Tensor
     queries: int
     epsilon: float
+    table: torch.Tensor | None = None
+
+    def scored_by(self, model: Differentiable, sequences: SequenceBatch, rows: slice = slice(None)) -> torch.Tensor:
+        """[b, n_items + 1], a model's scores under this attack; `sequences` are those that the attack was given.
+
+        Raises:
+            NotApplicable: a table was moved, and this model's cannot be.
+        """
+        part = sequences[rows]
+        if self.table is None:
+            embedded = model.embed(part)
+            return model.score_embeddings(embedded + self.deltas[rows].to(embedded.device), part)
+        table = model.item_embeddings
+        moved = with_item_embeddings(model, table + self.table.to(table.device))
+        return moved.score_embeddings(moved.embed(part), part)
 
 
 class EmbeddingAttack(Attack):
     """Perturbs the embedded sequence: worst-case smoothness of the model rather than something a user can type."""
 
     model_access: ClassVar[Access] = "gradients"
+    spends: ClassVar[frozenset[str]] = frozenset({"epsilon"})
 
     @abstractmethod
     def perturb(
@@ -179,8 +220,9 @@ class EmbeddingAttack(Attack):
         budget: Budget,
         rng: np.random.Generator,
     ) -> torch.Tensor:
-        """Deltas [B, L, D], zero at padding, each position within `budget.epsilon` in `budget.norm`.
+        """Deltas [B, L, D], zero at padding, within `budget.epsilon` in `budget.norm` per position or sequence.
 
+        Or a delta of the item table [n_items + 1, D], row 0 zero, each row within ε.
         `budget.unit` is `absolute` here: the base has multiplied ε by the model's median nearest-neighbour distance.
         """
 
@@ -209,5 +251,11 @@ class EmbeddingAttack(Attack):
             deltas = torch.zeros((*sequences.items.shape, access.model.item_embeddings.shape[1]))
         else:
             deltas = self.perturb(access, sequences, goal, absolute, rng).detach()
-        check_deltas(self.name, deltas, sequences, absolute)
-        return Perturbed(deltas, access.counter.spent, epsilon)
+        table = None
+        if deltas.ndim == 2:
+            table = deltas
+            check_table(self.name, table, tuple(access.model.item_embeddings.shape), absolute)
+            deltas = table[torch.from_numpy(sequences.items.astype(np.int64))]
+        else:
+            check_deltas(self.name, deltas, sequences, absolute)
+        return Perturbed(deltas, access.counter.spent, epsilon, table)

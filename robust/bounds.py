@@ -7,7 +7,7 @@ judges one on the user's own recommender and log.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, cast
@@ -37,7 +37,8 @@ class Bound(Frozen):
 
     Attributes:
         metric: `ndcg@10`, `target_hr@10`, …
-        kind: `drop` (relative: .10 = a tenth of the clean value), `rise` (absolute) or `level` (the value itself).
+        kind: `drop` (relative: .10 = a tenth of the clean value; of quality, or of the exposure of demoted targets),
+            `rise` (absolute; of the exposure of promoted targets) or `level` (the value itself).
         limit: the largest change that can be borne.
     """
 
@@ -53,9 +54,8 @@ class Bound(Frozen):
             raise ValueError(str(error)) from error
         if metric.name not in ("hr", "ndcg", "mrr", "target_hr"):
             raise ValueError(f"'{self.metric}' has no value per user, so no interval; bound hr, ndcg, mrr or target_hr")
-        exposure = metric.name == "target_hr"
-        if exposure != (self.kind == "rise") and self.kind != "level":
-            raise ValueError(f"exposure (target_hr) is bounded by its rise, quality by its drop; got {self.kind}")
+        if metric.name != "target_hr" and self.kind == "rise":
+            raise ValueError("a rise is of exposure (target_hr); quality is bounded by its drop")
         return self
 
     @property
@@ -142,8 +142,10 @@ def assert_bounded_degradation(
         InconclusiveBound: the interval straddles the bound; raised as an error under `strict`.
     """
     bound = _bound(metric, max_drop)
-    if not 0.5 < confidence < 1:
-        raise InputError(f"confidence lies between 0.5 and 1, got {confidence}.")
+    if not isinstance(confidence, (float, np.floating)) or not 0.5 < confidence < 1:
+        raise InputError(f"confidence lies between 0.5 and 1, got {confidence!r}.")
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
+        raise InputError(f"seed={seed!r}: expected a whole number from 0 up.")
     if not isinstance(data, InteractionLog):
         raise InputError(
             f"data is a {type(data).__name__}: expected an InteractionLog, such as robust.datasets.open_log(…) gives."
@@ -152,6 +154,7 @@ def assert_bounded_degradation(
     if not attacks:
         raise InputError("attack=[] attacks nothing: name one, such as 'random-substitution'.")
     spec = inference_budget(budget)
+    _check_spendable(attacks, spec)
     kept = read_corpus(Path(corpus)) if corpus is not None and spec.edits is not None else []
     again = replay(kept)
     if again is not None:
@@ -212,11 +215,20 @@ def assert_bounded_degradation(
     return found
 
 
+def _check_spendable(attacks: Sequence[Attack], spec: BudgetSpec) -> None:
+    for attack in attacks:
+        if not any(getattr(spec, kind) is not None for kind in attack.spends):
+            raise InputError(
+                f"'{attack.name}' spends {' or '.join(sorted(attack.spends))}, but the budget is {spec.label}; state "
+                f"budget={{'{min(attack.spends)}': …}}."
+            )
+
+
 def _bound(metric: str, max_drop: float) -> Bound:
-    if parse_metric(metric).name not in ("hr", "ndcg", "mrr"):
-        raise InputError(f"metric='{metric}': this assertion bounds the drop of hr@K, ndcg@K or mrr@K.")
-    if not 0 <= max_drop < 1:
-        raise InputError(f"max_drop={max_drop}: expected a share of the clean value, from 0 to less than 1.")
+    if not isinstance(metric, str) or parse_metric(metric).name not in ("hr", "ndcg", "mrr"):
+        raise InputError(f"metric={metric!r}: this assertion bounds the drop of hr@K, ndcg@K or mrr@K.")
+    if not isinstance(max_drop, (int, float, np.number)) or not 0 <= max_drop < 1:
+        raise InputError(f"max_drop={max_drop!r}: expected a share of the clean value, from 0 to less than 1.")
     return Bound(metric=metric, kind="drop", limit=max_drop)
 
 

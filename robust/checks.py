@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from robust.errors import BudgetExceeded, RobustError
-from robust.log import Int64, LogEdit, SequenceBatch
+from robust.log import Int64, InteractionLog, LogEdit, SequenceBatch
 from robust.threat import Budget
 
 if TYPE_CHECKING:
@@ -41,6 +41,18 @@ def check_edit(attack: str, edit: LogEdit, budget: Budget, n_items: int) -> None
         raise RobustError(f"Attack '{attack}' left a gap (0) inside a fake profile.")
     if edit.times is not None and np.any((np.diff(edit.times, axis=1) <= 0) & filled[:, 1:]):
         raise RobustError(f"Attack '{attack}' gave a fake profile times that do not strictly increase.")
+
+
+def late_rows(edit: LogEdit, log: InteractionLog) -> int:
+    """How many rows of an edit lie later than the last row of `log`, the genuine train rows.
+
+    What happens then has not happened yet when the model is trained: a split by time has its test rows there.
+    """
+    if len(log) == 0:
+        return 0
+    last = int(log.timestamp.max())
+    added = np.zeros(0, np.int64) if edit.times is None else edit.times[edit.add != 0]
+    return int(sum(np.count_nonzero(times > last) for times in (added, edit.insert_times, edit.move_times)))
 
 
 def _check_shapes(attack: str, edit: LogEdit) -> None:
@@ -126,7 +138,7 @@ def check_deltas(attack: str, deltas: torch.Tensor, sequences: SequenceBatch, bu
     """Budget of deltas (absolute ε).
 
     Raises:
-        BudgetExceeded: a position lies outside the ball (beyond float32 rounding).
+        BudgetExceeded: a position or sequence lies outside the ball (beyond float32 rounding).
         RobustError: wrong shape, not finite, or padding was moved.
     """
     import torch
@@ -141,9 +153,33 @@ def check_deltas(attack: str, deltas: torch.Tensor, sequences: SequenceBatch, bu
     pad = torch.from_numpy(sequences.items == 0)
     if bool((deltas[pad] != 0).any()):
         raise RobustError(f"Attack '{attack}' moved padding.")
+    _check_radius(attack, deltas, budget, budget.per)
+
+
+def check_table(attack: str, table: torch.Tensor, shape: tuple[int, ...], budget: Budget) -> None:
+    """Budget of a delta of the item table (absolute ε per row).
+
+    Raises:
+        BudgetExceeded: a row lies outside the ball.
+        RobustError: not of this shape [n_items + 1, D], not finite, or row 0 (padding) was moved.
+    """
+    import torch
+
+    if tuple(table.shape) != shape:
+        raise RobustError(f"Attack '{attack}' returned a table of shape {tuple(table.shape)}, expected {shape}.")
+    if not bool(torch.isfinite(table).all()):
+        raise RobustError(f"Attack '{attack}' returned a table that is not finite.")
+    if bool((table[0] != 0).any()):
+        raise RobustError(f"Attack '{attack}' moved padding.")
+    _check_radius(attack, table[None], budget.model_copy(update={"per": "position"}), "row")
+
+
+def _check_radius(attack: str, deltas: torch.Tensor, budget: Budget, per: str) -> None:
+    from robust.perturbation import Ball
+
     if deltas.numel() == 0:
         return
-    size = deltas.norm(dim=-1) if budget.norm == "l2" else deltas.abs().amax(dim=-1)
-    largest, allowed = float(size.max()), float(budget.epsilon or 0.0)
-    if largest > allowed * (1 + 1e-5) + 1e-12:
-        raise BudgetExceeded(attack, f"{budget.norm} radius per position", allowed, largest)
+    ball = Ball.of(budget)
+    largest = float(ball.size(deltas.double()).max())
+    if largest > ball.epsilon * (1 + 1e-5) + 1e-12:
+        raise BudgetExceeded(attack, f"{budget.norm} radius per {per}", ball.epsilon, largest)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.access import AccessView
-from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack
+from robust.access import Access, AccessView
+from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, Perturbed
+from robust.curve import CurvePoint
 from robust.errors import NotApplicable, RobustError
 from robust.log import Bool, Int32, Int64, InteractionLog, SequenceBatch
 from robust.metrics.exposure import rank_shift, target_hit_ratio
@@ -29,6 +30,7 @@ from robust.metrics.full_ranking import (
 from robust.metrics.ranking import hit_ratio, mrr, ndcg
 from robust.metrics.registry import parse_metric
 from robust.recommenders.protocols import Differentiable, Recommender, Scorer, capabilities
+from robust.sanity import noisy_gradient_share, zero_gradient_share
 from robust.threat import Budget, Knowledge
 
 MAX_CHUNK = 256
@@ -244,12 +246,22 @@ class Noticed:
     Attributes:
         queries: lists asked for.
         changed: share of sequences that the attack changed at all.
-        zero_gradient: share of a sample of sequences whose gradient is exactly zero; None where no gradient is used.
+        zero_gradient, noisy_gradient: shares of a sample of sequences whose gradient is exactly zero, or says little of
+            the score; None where no gradient is used (see `robust.sanity`).
+        sees: the most of the model that the attack looked at.
+        curve: what a search had reached after so many queries, with so many edits; empty for what does not search.
+        projected: of an attack on embeddings, what is left of it if every position becomes the nearest real item:
+            `items`, the share of positions that become another one, and metrics (`ndcg@10`, with targets
+            `target_hr@10`), means over users.
     """
 
     queries: int
     changed: float
-    zero_gradient: float | None
+    zero_gradient: float | None = None
+    noisy_gradient: float | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    sees: Access = "none"
+    projected: dict[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -259,6 +271,9 @@ class Situation:
     Attributes:
         sequences: [n, L] clean histories; `users` number the users of `log`. truth: int32 [n]. log: genuine train rows.
         seen: what is excluded from lists, or None. trained: bool [n_items + 1], items that have a train row.
+
+    Raises:
+        RobustError: a user who is not one of the genuine log's, such as a fake one.
     """
 
     sequences: SequenceBatch
@@ -267,6 +282,13 @@ class Situation:
     seen: Seen | None = None
     trained: Bool | None = None
     k: int = 10
+
+    def __post_init__(self) -> None:
+        highest = int(self.sequences.users.max(initial=-1))
+        if highest >= self.log.n_users:
+            raise RobustError(
+                f"User {highest} is evaluated, but the genuine log has {self.log.n_users}: fake users never are."
+            )
 
     def access(
         self, attack: Attack, planned_on: Recommender | None, budget: Budget, knowledge: Knowledge
@@ -314,7 +336,9 @@ def evade(
     access = situation.access(attack, planned_on, budget, knowledge)
     evaded = attack(access, situation.sequences, goal, budget, rng)
     changed = _share_changed(situation.sequences, evaded.sequences)
-    return evaded.sequences, Noticed(evaded.queries, changed, _zero_gradient(attack, planned_on, situation))
+    gradients = gradient_checks(attack, planned_on, situation.sequences)
+    noticed = Noticed(evaded.queries, changed, curve=evaded.curve, sees=access.counter.sees, **gradients)
+    return evaded.sequences, noticed
 
 
 def perturb(
@@ -341,7 +365,7 @@ def perturb(
     if perturbed.deltas.shape[-1] != model.item_embeddings.shape[-1]:
         raise NotApplicable("deltas planned on a model of another dimension cannot be added")
     ranking = rank_scores(
-        _perturbed_scores(model, sequences, perturbed.deltas),
+        _perturbed_scores(model, sequences, perturbed),
         situation.truth,
         n_items=int(model.n_items),
         seen=situation.seen,
@@ -351,22 +375,71 @@ def perturb(
         k=situation.k,
     )
     changed = float((perturbed.deltas != 0).flatten(1).any(dim=1).float().mean()) if len(sequences) else 0.0
-    return ranking, Noticed(perturbed.queries, changed, _zero_gradient(attack, planned_on, situation))
+    gradients = gradient_checks(attack, planned_on, sequences)
+    projected = _projected(perturbed, situation, model, goal)
+    return ranking, Noticed(perturbed.queries, changed, sees=access.counter.sees, projected=projected, **gradients)
 
 
-def _zero_gradient(attack: Attack, planned_on: Recommender, situation: Situation) -> float | None:
+def _projected(perturbed: Perturbed, situation: Situation, model: Differentiable, goal: AnyGoal) -> dict[str, float]:
+    """What is left of an attack where every moved position becomes the real item nearest to it; see `Noticed`."""
+    sequences = situation.sequences
+    items = np.concatenate([_nearest_items(perturbed, model, sequences, start) for start in _starts(len(sequences))])
+    demoted = goal.kind == "demote"
+    ranking = situation.rank(model, sequences.with_items(items), goal.items, demoted)
+    wanted = {"ndcg@10": per_user("ndcg@10", ranking)}
+    if goal.items:
+        held = Seen.of(situation.log, sequences.users).holds(goal.items)
+        wanted["target_hr@10"] = per_user("target_hr@10", ranking, held)
+    real = sequences.items != 0
+    means = {name: float(of[~np.isnan(of)].mean()) for name, of in wanted.items() if not np.isnan(of).all()}
+    return {"items": float((items != sequences.items)[real].mean()) if real.any() else 0.0, **means}
+
+
+def _starts(rows: int) -> range:
+    return range(0, max(rows, 1), MAX_CHUNK)
+
+
+def _nearest_items(perturbed: Perturbed, model: Differentiable, sequences: SequenceBatch, start: int) -> Int32:
+    """int32 [b, L]; what was not moved stays, even where two items share an embedding."""
+    import torch
+
+    from robust.perturbation import padding_mask, project_onto_items
+
+    rows = slice(start, start + MAX_CHUNK)
+    part, deltas = sequences[rows], perturbed.deltas[rows]
+    with torch.no_grad():
+        embedded = model.embed(part)
+        near = project_onto_items(
+            embedded + deltas.to(embedded.device), padding_mask(part).to(embedded.device), model.item_embeddings
+        )
+    moved = (deltas != 0).any(dim=-1).numpy()
+    return np.where(moved, near.cpu().numpy(), part.items).astype(np.int32)
+
+
+class GradientChecks(TypedDict, total=False):
+    """See `Noticed`."""
+
+    zero_gradient: float
+    noisy_gradient: float
+
+
+def gradient_checks(attack: Attack, planned_on: Recommender, sequences: SequenceBatch) -> GradientChecks:
+    """How far the gradients that this attack follows can be trusted; nothing where it follows none."""
     if attack.model_access != "gradients":
-        return None
-    return zero_gradient_share(cast(Differentiable, planned_on), situation.sequences)
+        return {}
+    model = cast(Differentiable, planned_on)
+    return {
+        "zero_gradient": zero_gradient_share(model, sequences),
+        "noisy_gradient": noisy_gradient_share(model, sequences),
+    }
 
 
-def _perturbed_scores(model: Differentiable, sequences: SequenceBatch, deltas: Any) -> Scores:
+def _perturbed_scores(model: Differentiable, sequences: SequenceBatch, perturbed: Perturbed) -> Scores:
     import torch
 
     def scores(rows: slice) -> NDArray[np.float32]:
-        part = sequences[rows]
         with torch.no_grad():
-            block = model.score_embeddings(model.embed(part) + deltas[rows], part)
+            block = perturbed.scored_by(model, sequences, rows)
         values: NDArray[np.float32] = block.cpu().numpy()
         if np.isnan(values).any():
             raise RobustError("the perturbed scores hold NaN")
@@ -381,23 +454,3 @@ def _share_changed(clean: SequenceBatch, attacked: SequenceBatch) -> float:
     width = max(clean.width, attacked.width)
     before, after = (np.pad(b.items, ((0, 0), (width - b.width, 0))) for b in (clean, attacked))
     return float((before != after).any(axis=1).mean())
-
-
-def zero_gradient_share(model: Differentiable, sequences: SequenceBatch, sample: int = 64) -> float:
-    """Share of the first `sample` non-empty sequences in which no position's gradient of the top-1 loss is non-zero.
-
-    A gradient that is zero (rounded scores, a saturated layer) makes a gradient-guided attack look harmless.
-    """
-    import torch
-
-    rows = np.flatnonzero(sequences.lengths > 0)[:sample]
-    if len(rows) == 0:
-        return 0.0
-    part = sequences[rows]
-    embedded = model.embed(part).detach().requires_grad_(True)
-    scores = model.score_embeddings(embedded, part)[:, 1:]
-    loss = torch.nn.functional.cross_entropy(scores, scores.detach().argmax(dim=1), reduction="sum")
-    (gradient,) = torch.autograd.grad(loss, embedded, allow_unused=True)
-    if gradient is None:
-        return 1.0
-    return float((gradient.flatten(1).abs().amax(dim=1) == 0).float().mean())

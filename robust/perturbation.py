@@ -1,18 +1,19 @@
-"""Perturbing embedded sequences: norms per position, projections, projected gradient ascent, and the way back to items.
+"""Perturbing embedded sequences: the ball of allowed deltas, projected gradient ascent, and the way back to items.
 
-An attack (`pgd`) and a training defence (`adversarial-embeddings`) share this one ascent. Embeddings and deltas have
-shape [B, L, D]; a budget is a radius ε per position, in l2 or linf, in the units of the embedding space.
+Attacks and a training defence (`adversarial-embeddings`) share this ball and this ascent. Embeddings and deltas have
+shape [B, L, D]; a budget is a radius ε in l2 or linf, per position or per sequence.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from robust.log import SequenceBatch
-from robust.threat import Norm
+from robust.threat import Budget, Norm, Per
 
 BYTE_LIMIT = 1 << 27
 """What one chunk of users may take, roughly, with all that a gradient keeps alive."""
@@ -35,66 +36,94 @@ def padding_mask(sequences: SequenceBatch) -> Tensor:
     return torch.from_numpy((sequences.items != 0).astype("float32")).unsqueeze(-1)
 
 
-def radius(deltas: Tensor, norm: Norm) -> Tensor:
-    """[B, L], the size of each position's delta."""
-    size: Tensor = torch.linalg.vector_norm(deltas, ord=2 if norm == "l2" else torch.inf, dim=-1)
-    return size
+@dataclass(frozen=True)
+class Ball:
+    """Where deltas [B, L, D] may lie: within ε of 0, per position or per sequence. Padding neither counts nor moves.
 
+    Attributes:
+        epsilon: the radius, in the units of the embedding space. norm: `l2` or `linf`.
+        per: what the radius bounds: each `position`, or a `sequence`'s delta as one vector. In linf they are the same.
+    """
 
-def project(deltas: Tensor, epsilon: float, norm: Norm) -> Tensor:
-    """The nearest deltas whose every position lies within ε."""
-    if norm == "linf":
-        return deltas.clamp(-epsilon, epsilon)
-    size: Tensor = torch.linalg.vector_norm(deltas, dim=-1, keepdim=True)
-    return deltas * (epsilon / size.clamp_min(TINY)).clamp(max=1.0)
+    epsilon: float
+    norm: Norm = "l2"
+    per: Per = "position"
 
+    @classmethod
+    def of(cls, budget: Budget) -> Ball:
+        """What a budget of an absolute ε allows; only the origin where it allows none."""
+        return cls(budget.epsilon or 0.0, budget.norm, budget.per)
 
-def ascent_direction(gradient: Tensor, norm: Norm) -> Tensor:
-    """The steepest step of size 1 per position: g/‖g‖₂ for l2, sign(g) for linf; 0 where the gradient is 0."""
-    if norm == "linf":
-        return gradient.sign()
-    # by the largest entry first: squares of a saturated model's gradient would underflow
-    largest = gradient.abs().amax(dim=-1, keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
-    scaled = gradient / largest
-    size: Tensor = torch.linalg.vector_norm(scaled, dim=-1, keepdim=True)
-    return scaled / size.clamp_min(TINY)
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        """The axes over which one vector extends."""
+        return (-1,) if self.per == "position" or self.norm == "linf" else (-2, -1)
 
+    def size(self, deltas: Tensor) -> Tensor:
+        """[B, L], the size of each position's delta, or [B] per sequence (in linf, the largest entry)."""
+        axes = (-1,) if self.per == "position" else (-2, -1)
+        size: Tensor = torch.linalg.vector_norm(deltas, ord=2 if self.norm == "l2" else torch.inf, dim=axes)
+        return size
 
-def random_in_ball(like: Tensor, epsilon: float, norm: Norm, generator: torch.Generator) -> Tensor:
-    """Uniform in the ball of radius ε, independently per position."""
-    if norm == "linf":
-        return (torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device) * 2 - 1) * epsilon
-    share = torch.rand((*like.shape[:-1], 1), generator=generator, dtype=like.dtype, device=like.device)
-    return random_on_sphere(like, epsilon, norm, generator) * share ** (1 / like.shape[-1])
+    def project(self, deltas: Tensor) -> Tensor:
+        """The nearest deltas inside."""
+        if self.norm == "linf":
+            return deltas.clamp(-self.epsilon, self.epsilon)
+        size: Tensor = torch.linalg.vector_norm(deltas, dim=self._axes, keepdim=True)
+        return deltas * (self.epsilon / size.clamp_min(TINY)).clamp(max=1.0)
 
+    def steepest(self, gradient: Tensor) -> Tensor:
+        """The steepest step of size 1: g/‖g‖₂ for l2, sign(g) for linf; 0 where the gradient is 0."""
+        if self.norm == "linf":
+            return gradient.sign()
+        # by the largest entry first: squares of a saturated model's gradient would underflow
+        largest = gradient.abs().amax(dim=self._axes, keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
+        scaled = gradient / largest
+        size: Tensor = torch.linalg.vector_norm(scaled, dim=self._axes, keepdim=True)
+        return scaled / size.clamp_min(TINY)
 
-def random_on_sphere(like: Tensor, epsilon: float, norm: Norm, generator: torch.Generator) -> Tensor:
-    """A random direction per position, of size exactly ε: uniform on the sphere (l2), a random corner (linf)."""
-    if norm == "linf":
-        corner = torch.randint(0, 2, like.shape, generator=generator, device=like.device)
-        return (corner.to(like.dtype) * 2 - 1) * epsilon
-    direction = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    return ascent_direction(direction, norm) * epsilon
+    def random_inside(self, like: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """Uniform in the ball, independently per position or sequence.
+
+        Args:
+            like: [B, L, D], for shape, type and device. mask: [B, L, 1], 0 at padding, where the draw is 0.
+        """
+        if self.norm == "linf":
+            drawn = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+            return (drawn * 2 - 1) * self.epsilon * mask
+        single = [1 if axis - like.ndim in self._axes else length for axis, length in enumerate(like.shape)]
+        share = torch.rand(single, generator=generator, dtype=like.dtype, device=like.device)
+        dimensions: Tensor | int = like.shape[-1]
+        if self.per == "sequence":
+            dimensions = dimensions * mask.sum(dim=-2, keepdim=True).clamp_min(1)
+        return self.random_on_surface(like, mask, generator) * share ** (1 / dimensions)
+
+    def random_on_surface(self, like: Tensor, mask: Tensor, generator: torch.Generator) -> Tensor:
+        """A random direction of size exactly ε: uniform on the sphere (l2), a random corner (linf)."""
+        if self.norm == "linf":
+            corner = torch.randint(0, 2, like.shape, generator=generator, device=like.device)
+            return (corner.to(like.dtype) * 2 - 1) * self.epsilon * mask
+        direction = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+        return self.steepest(direction * mask) * self.epsilon * mask
 
 
 def ascend(
     objective: Callable[[Tensor], Tensor],
     embeddings: Tensor,
     mask: Tensor,
+    ball: Ball,
     *,
-    epsilon: float,
-    norm: Norm,
     steps: int,
     step_size: float,
     start: Tensor | None = None,
 ) -> Tensor:
-    """Projected gradient ascent (Madry et al., ICLR 2018), normalised and projected per position.
+    """Projected gradient ascent (Madry et al., ICLR 2018), each step normalised and projected as the ball says.
 
     Args:
         objective: what to raise, from embeddings [B, L, D]; a value per row [B], or one for all of them.
         embeddings: [B, L, D], held constant. mask: [B, L, 1], 0 at padding, which is never moved.
-        epsilon: radius per position. step_size: size of one step, in the same units.
-        start: deltas to begin with (within ε); None begins at 0.
+        step_size: size of one step, in the units of the ball.
+        start: deltas to begin with (inside); None begins at 0.
 
     Returns:
         Deltas [B, L, D], detached: the last iterate.
@@ -104,8 +133,7 @@ def ascend(
     for _ in range(steps):
         moved = delta.requires_grad_(True)
         (gradient,) = torch.autograd.grad(objective(fixed + moved).sum(), moved)
-        step = delta.detach() + step_size * ascent_direction(gradient * mask, norm)
-        delta = project(step, epsilon, norm) * mask
+        delta = ball.project(delta.detach() + step_size * ball.steepest(gradient * mask)) * mask
     return delta.detach()
 
 

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from robust.errors import InputError, NotApplicable
+from robust.errors import InputError, NotApplicable, UnknownName
 from robust.log import InteractionLog
 
 
@@ -22,7 +22,34 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
 
 
-class Promote(Frozen):
+class Stated(Frozen):
+    """A record that people write out in programs: what is wrong with it is said in one sentence.
+
+    Raises:
+        InputError: an unknown field, or a value of the wrong type or out of range.
+    """
+
+    if not TYPE_CHECKING:  # a checker is to see the fields
+
+        def __init__(self, **given: Any) -> None:
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise InputError(_fault(type(self), error)) from error
+
+
+def _fault(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    field, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        return str(UnknownName(f"field of {kind.__name__}", field, kind.model_fields))
+    if first["type"] == "missing":
+        return f"{kind.__name__}: '{field}' is required."
+    expected = said.replace("Input should be", "expected")
+    return f"{kind.__name__}: {field} = {first['input']!r}: {expected[0].lower()}{expected[1:]}."
+
+
+class Promote(Stated):
     """The target items enter the top-`k` lists of users who do not hold them."""
 
     kind: Literal["promote"] = "promote"
@@ -30,7 +57,7 @@ class Promote(Frozen):
     k: int = Field(default=10, ge=1)
 
 
-class Demote(Frozen):
+class Demote(Stated):
     """The target items leave the top-`k` lists."""
 
     kind: Literal["demote"] = "demote"
@@ -72,15 +99,27 @@ class Knowledge(Frozen):
 
 
 Norm = Literal["l2", "linf"]
+Per = Literal["position", "sequence"]
 
 
-class Budget(Frozen):
+class _Sized:
+    """What budgets are ordered by."""
+
+    @property
+    def size(self) -> float:
+        """The first limit stated of users, rows, edits and epsilon: one number to order budgets of a kind by."""
+        limits = (getattr(self, name) for name in ("users", "rows", "edits", "epsilon"))
+        return float(next((limit for limit in limits if limit is not None), 0))
+
+
+class Budget(Stated, _Sized):
     """What an attack may spend, in whole units. A limit of None means that this kind of spending is not allowed.
 
     Attributes:
         users: fake users. profile_length: items per fake profile, targets included.
         rows: genuine rows touched. edits: edits per test sequence (insert, delete, replace: one each).
-        epsilon: radius per position in the embedding space, in units of `unit`, in norm `norm`.
+        epsilon: radius in the embedding space, in units of `unit`, in norm `norm`, of each position's delta or of a
+            sequence's whole delta (`per`).
         queries: lists asked of the recommender in all; None means unlimited (they are counted all the same).
     """
 
@@ -90,18 +129,21 @@ class Budget(Frozen):
     edits: int | None = Field(default=None, ge=0)
     epsilon: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     norm: Norm = "l2"
+    per: Per = "position"
     unit: Literal["neighbour", "absolute"] = "neighbour"
     queries: int | None = Field(default=None, ge=0)
 
 
 def _share(value: Any) -> Any:
     """`1%` or `0.01` as a share; a whole number of 1 or more as a count."""
-    if isinstance(value, str) and re.fullmatch(r"\s*\d+(\.\d+)?\s*%\s*", value):
+    if not isinstance(value, str) or re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", value):
+        return value
+    if re.fullmatch(r"\s*\d+(\.\d+)?\s*%\s*", value):
         return float(value.strip().rstrip("%")) / 100
-    return value
+    raise ValueError(f"expected a count such as 30, or a share such as 1%, got '{value}'")
 
 
-class BudgetSpec(Frozen):
+class BudgetSpec(Frozen, _Sized):
     """A budget as a scenario states it: `users` as a count or a share of the genuine train users, `profile_length` as
     a number or `median`. `resolve` makes it a `Budget` in whole units."""
 
@@ -111,6 +153,7 @@ class BudgetSpec(Frozen):
     edits: int | None = Field(default=None, ge=0)
     epsilon: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     norm: Norm = "l2"
+    per: Per = "position"
     unit: Literal["neighbour", "absolute"] = "neighbour"
     queries: int | None = Field(default=None, ge=0)
 
@@ -127,27 +170,31 @@ class BudgetSpec(Frozen):
         return self
 
     @property
-    def size(self) -> float:
-        """One number to order the budgets of a threat by."""
-        return float(next(v for v in (self.users, self.rows, self.edits, self.epsilon) if v is not None))
-
-    @property
     def label(self) -> str:
-        """How a report names it: `1% fake users`, `2 edits`, `ε = 0.5`."""
+        """How a report names it: `1% fake users`, `2 edits`, `ε = 0.5`, `ε = 0.5 in linf`."""
         parts = []
         if self.users is not None:
             amount = f"{self.users:.3%}" if isinstance(self.users, float) else f"{self.users}"
             amount = re.sub(r"\.?0+%$", "%", amount) if "." in amount else amount
             parts.append(f"{amount} fake users")
+            parts += [] if self.profile_length == "median" else [f"profiles of {self.profile_length}"]
         if self.rows is not None:
             parts.append(f"{self.rows} rows" if isinstance(self.rows, int) else f"{self.rows:.2%} of rows")
         if self.edits is not None:
             parts.append(f"{self.edits} edit{'s' if self.edits != 1 else ''}")
         if self.epsilon is not None:
-            parts.append(f"ε = {self.epsilon:g}")
+            parts.append(self._radius)
         if self.queries is not None:
             parts.append(f"{self.queries} queries")
         return ", ".join(parts)
+
+    @property
+    def _radius(self) -> str:
+        """ε, and in which way it is not the usual one: budgets that differ are named differently."""
+        absolute = " absolute" if self.unit == "absolute" else ""
+        norm = f" in {self.norm}" if self.norm != "l2" else ""
+        per = " per sequence" if self.per == "sequence" and self.norm == "l2" else ""
+        return f"ε = {self.epsilon:g}{absolute}{norm}{per}"
 
     def resolve(self, log: InteractionLog) -> Budget:
         """Whole units on this log of genuine train rows: 1% of 2,561 users is 25, rounded down."""
@@ -165,6 +212,7 @@ class BudgetSpec(Frozen):
             edits=self.edits,
             epsilon=self.epsilon,
             norm=self.norm,
+            per=self.per,
             unit=self.unit,
             queries=self.queries,
         )
@@ -190,8 +238,10 @@ class GoalSpec(Frozen):
         given = [v for v in (self.promote, self.demote, self.degrade) if v is not None]
         if len(given) != 1:
             raise ValueError("a goal is one of promote, demote, degrade")
-        if isinstance(given[0], str) and not _CHOICE.fullmatch(given[0]):
+        if isinstance(given[0], str) and not (match := _CHOICE.fullmatch(given[0])):
             raise ValueError(f"targets are cold*5, popular*5, any*5 or a list of item ids, got '{given[0]}'")
+        if isinstance(given[0], str) and match and int(match[2]) == 0:
+            raise ValueError(f"'{given[0]}' draws no target; draw at least one, as in cold*1")
         if isinstance(given[0], tuple) and not given[0]:
             raise ValueError("a list of targets holds at least one item")
         return self

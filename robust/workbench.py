@@ -14,10 +14,11 @@ from robust.access import AccessView
 from robust.attack import PoisoningAttack
 from robust.datasets import load_dataset, open_log
 from robust.defense import Sanitizer
-from robust.errors import InputError
+from robust.errors import InputError, NotApplicable
 from robust.log import InteractionLog
 from robust.recommenders.answers import asked
-from robust.threat import BudgetSpec, GoalSpec, Knowledge
+from robust.runner.contradictions import beyond_catalogue, spent_in_vain
+from robust.threat import Budget, BudgetSpec, Degrade, Demote, GoalSpec, Knowledge, Promote
 
 
 def _open(source: str, columns: Mapping[str, str] | None) -> InteractionLog:
@@ -68,6 +69,32 @@ def parse_budget(text: str) -> BudgetSpec:
         ) from error
 
 
+def _spendable(attack: PoisoningAttack, allowed: BudgetSpec, text: str, log: InteractionLog) -> Budget:
+    """The budget in whole units.
+
+    Raises:
+        InputError: it is nothing that this attack can spend on this log.
+    """
+    said = spent_in_vain(attack, attack.name, allowed) or beyond_catalogue(allowed, log)
+    spent = allowed.resolve(log)
+    if said is None and not (spent.users or spent.rows):
+        active = int((log.lengths > 0).sum())
+        said = f"of {active:,} users and {len(log):,} rows that is not a single one. State more."
+    if said is not None:
+        raise InputError(f"--budget '{text}': {said}")
+    return spent
+
+
+def _check_promotable(goal: Promote | Demote | Degrade, log: InteractionLog) -> None:
+    users = np.count_nonzero(log.lengths)
+    held = [item for item in goal.items if log.holders[item] == users]
+    if goal.kind == "promote" and held:
+        raise InputError(
+            f"Target '{_item_names(log)[held[0] - 1]}' is held by all {users} users of {log.name} already, so there is "
+            "nobody to promote it to. Choose another item."
+        )
+
+
 def write_attacked(
     name: str,
     source: str,
@@ -90,9 +117,16 @@ def write_attacked(
     if attack.model_access != "none":
         raise InputError(f"'{name}' needs a model; use it in a scenario.")
     wanted, allowed = parse_goal(goal), parse_budget(budget)
+    if wanted.kind not in attack.goals:
+        raise InputError(f"--goal '{goal}': '{name}' pursues {', '.join(sorted(attack.goals))}, not {wanted.kind}.")
     log = _open(source, columns)
     rng = np.random.default_rng(seed)
-    concrete, spent = wanted.resolve(log, rng), allowed.resolve(log)
+    spent = _spendable(attack, allowed, budget, log)
+    try:
+        concrete = wanted.resolve(log, rng)
+    except NotApplicable as error:
+        raise InputError(f"--goal '{goal}': {error}") from error
+    _check_promotable(concrete, log)
     access = AccessView(attack=name, knowledge=Knowledge(log="full"), n_items=log.n_items, log=log)
     edit = asked(attack, "poison", lambda: attack(access, concrete, spent, rng)).edit
     poisoned = edit.apply(log)

@@ -5,6 +5,7 @@ Only `LinearBag` imports torch, when it is made: tests of what judges run withou
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +54,12 @@ class LinearBag:
         weights = self.weights[-sequences.width :, None]
         scores = (embeddings * mask * weights).sum(dim=1) @ self.output.T
         return torch.cat([torch.full_like(scores[:, :1], -torch.inf), scores[:, 1:]], dim=1)
+
+    def with_item_embeddings(self, table: Tensor) -> LinearBag:
+        """The same with another table on the input's side; the output's is its own."""
+        moved = copy(self)
+        moved.table = table
+        return moved
 
     def score(self, sequences: SequenceBatch) -> Float32:
         """[B, n_items + 1]."""

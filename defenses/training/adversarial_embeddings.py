@@ -23,7 +23,7 @@ from torch import Tensor
 from robust.defense import TrainingDefense
 from robust.errors import NotApplicable
 from robust.log import InteractionLog
-from robust.perturbation import ascend, neighbour_distance, random_in_ball
+from robust.perturbation import Ball, ascend, neighbour_distance
 from robust.recommenders.protocols import Recommender
 from robust.threat import Norm
 
@@ -80,13 +80,13 @@ class AdversarialEmbeddings(TrainingDefense):
         epsilon = self.epsilon * neighbour_distance(step.table, of=some)
         if epsilon == 0:
             return torch.zeros_like(step.embeddings)
+        ball = Ball(epsilon, self.norm)
         return ascend(
             step.loss,
             step.embeddings,
             mask,
-            epsilon=epsilon,
-            norm=self.norm,
+            ball,
             steps=self.steps,
             step_size=2.5 * epsilon / self.steps,
-            start=random_in_ball(step.embeddings.detach(), epsilon, self.norm, step.generator),
+            start=ball.random_inside(step.embeddings.detach(), mask, step.generator),
         )

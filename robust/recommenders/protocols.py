@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -33,6 +34,27 @@ class Scorer(Recommender, Protocol):
 
     def score(self, sequences: SequenceBatch) -> Float32:
         """float32 [B, n_items + 1], higher is better; column 0 is padding and is never read."""
+        ...
+
+
+@runtime_checkable
+class ReplacementScorer(Scorer, Protocol):
+    """Scores all replacements of one item without recomputing what they leave unchanged.
+
+    Optional, and no capability of its own: `replacements.evaluate_replacements` serves every scorer.
+    """
+
+    def evaluate_replacements(
+        self,
+        sequence: SequenceBatch,
+        position: int,
+        items: Int32,
+        objective: Callable[[torch.Tensor], torch.Tensor],
+    ) -> Float32:
+        """float32 [m], the objective of `sequence` [1, L] with column `position` replaced by each of `items` [m].
+
+        The objective turns scores [c, n_items + 1] into [c], and is called once per chunk.
+        """
         ...
 
 
@@ -83,6 +105,15 @@ class Differentiable(Scorer, Protocol):
 
     def score_embeddings(self, embeddings: torch.Tensor, sequences: SequenceBatch) -> torch.Tensor:
         """float32 [B, n_items + 1] from (perturbed) embeddings [B, L, D], padded as `sequences`; column 0 is −inf."""
+        ...
+
+
+@runtime_checkable
+class Retabled(Differentiable, Protocol):
+    """Can be given another item table. Optional, and no capability of its own; see `item_table`."""
+
+    def with_item_embeddings(self, table: torch.Tensor) -> Differentiable:
+        """This recommender with the table [n_items + 1, D] wherever it uses one; differentiable in it; self stays."""
         ...
 
 

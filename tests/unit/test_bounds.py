@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
@@ -23,7 +25,6 @@ def log() -> InteractionLog:
     [
         ("ndcg@10", "drop", 1.2, "less than 1"),
         ("ndcg@10", "rise", 0.1, "exposure"),
-        ("target_hr@10", "drop", 0.1, "exposure"),
         ("coverage@10", "drop", 0.1, "no value per user"),
         ("ndgc@10", "drop", 0.1, "ndcg"),
         ("ndcg", "drop", 0.1, "ndcg"),
@@ -105,3 +106,31 @@ def test_a_budget_spends_one_thing_and_the_rest_is_checked_too(log: InteractionL
         assert_bounded_degradation(Popularity(), "events.csv")  # type: ignore[arg-type]
     with pytest.raises(InputError, match="expected an attack's name"):
         assert_bounded_degradation(Popularity(), log, attack={"name": "pgd"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"seed": "x"}, "seed='x'"),
+        ({"seed": -1}, "seed=-1"),
+        ({"seed": 1.5}, r"seed=1\.5"),
+        ({"seed": True}, "seed=True"),
+        ({"confidence": "high"}, r"confidence lies between 0\.5 and 1, got 'high'"),
+        ({"confidence": None}, "confidence"),
+        ({"confidence": 95}, r"confidence lies between 0\.5 and 1, got 95"),
+        ({"max_drop": "10%"}, "max_drop='10%'"),
+        ({"metric": 10}, "metric=10"),
+        ({"attack": "pgd"}, "'pgd' spends epsilon, but the budget is 1 edit"),
+        ({"budget": {"epsilon": 1}}, "'random-substitution' spends edits"),
+        ({"budget": {"edits": -1}}, "edits"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_told_before_anything_is_fitted(
+    log: InteractionLog, given: dict[str, Any], said: str
+) -> None:
+    class NeverFitted(Markov):
+        def fit(self, log: InteractionLog, *, seed: int) -> Self:
+            raise AssertionError("fitted")
+
+    with pytest.raises(InputError, match=said):
+        assert_bounded_degradation(NeverFitted(), log, **given)

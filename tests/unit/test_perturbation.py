@@ -8,84 +8,117 @@ import torch
 from scipy.spatial.distance import cdist
 
 from robust.log import SequenceBatch
-from robust.perturbation import (
-    ascend,
-    ascent_direction,
-    chunk_rows,
-    neighbour_distance,
-    padding_mask,
-    project,
-    project_onto_items,
-    radius,
-    random_in_ball,
-    random_on_sphere,
-)
-from robust.threat import Norm
+from robust.perturbation import Ball, ascend, chunk_rows, neighbour_distance, padding_mask, project_onto_items
 
-NORMS: list[Norm] = ["l2", "linf"]
+BALLS = [Ball(0.7, "l2"), Ball(0.7, "linf"), Ball(0.7, "l2", "sequence"), Ball(0.7, "linf", "sequence")]
+every_ball = pytest.mark.parametrize("ball", BALLS, ids=lambda ball: f"{ball.norm}-{ball.per}")
 
 
 def noise(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_projection_is_the_nearest_point_of_the_ball(norm: Norm) -> None:
-    deltas = noise(4, 5, 3) * 2
-    projected = project(deltas, 0.7, norm)
-    assert float(radius(projected, norm).max()) <= 0.7 * (1 + 1e-6)
-    inside = radius(deltas, norm) <= 0.7
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def everywhere(like: torch.Tensor) -> torch.Tensor:
+    return torch.ones_like(like[..., :1])
+
+
+def vectors(deltas: torch.Tensor, ball: Ball) -> torch.Tensor:
+    """[vectors, entries], what ε bounds, laid out by hand."""
+    return deltas.reshape(-1, deltas.shape[-1]) if ball.per == "position" else deltas.flatten(1)
+
+
+@every_ball
+def test_size_is_the_norm_of_what_the_radius_bounds(ball: Ball) -> None:
+    deltas = noise(4, 5, 3)
+    rows = vectors(deltas, ball).numpy()
+    expected = np.linalg.norm(rows, ord=2 if ball.norm == "l2" else np.inf, axis=1)
+    np.testing.assert_allclose(ball.size(deltas).flatten().numpy(), expected, rtol=1e-6)
+
+
+@every_ball
+def test_projection_is_the_nearest_point_of_the_ball(ball: Ball) -> None:
+    deltas = noise(4, 5, 3) * (1.0 if ball.norm == "linf" else 0.4)
+    projected = ball.project(deltas)
+    assert float(ball.size(projected).max()) <= 0.7 * (1 + 1e-6)
+    inside = ball.size(deltas) <= 0.7
     assert torch.equal(projected[inside], deltas[inside])
+    assert not bool(inside.all())
+    assert bool(inside.any()) or ball.per == "sequence"
     # no other point of the ball is nearer
-    others = random_in_ball(deltas.repeat(200, 1, 1), 0.7, norm, torch.Generator().manual_seed(1))
-    far = (others.reshape(200, 4, 5, 3) - deltas).norm(dim=-1).amin(dim=0)
-    assert bool(((deltas - projected).norm(dim=-1) <= far + 1e-6).all())
+    near = vectors(deltas - projected, ball).norm(dim=1)
+    for seed in range(100):
+        other = ball.random_inside(deltas, everywhere(deltas), generator(seed))
+        assert bool((vectors(deltas - other, ball).norm(dim=1) >= near - 1e-6).all())
+        # nor is one on the way from the projection to it: the ball is convex
+        other = projected + 0.01 * (other - projected)
+        assert bool((vectors(deltas - other, ball).norm(dim=1) >= near - 1e-6).all())
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_steepest_direction_gains_most_among_steps_of_its_size(norm: Norm) -> None:
+@every_ball
+def test_steepest_direction_gains_most_among_steps_of_its_size(ball: Ball) -> None:
     gradient = noise(1, 6, 4)
-    best = (ascent_direction(gradient, norm) * gradient).sum(dim=-1)
-    others = random_on_sphere(gradient.repeat(500, 1, 1), 1.0, norm, torch.Generator().manual_seed(2))
-    assert bool(((others * gradient).sum(dim=-1) <= best + 1e-5).all())
+    unit = Ball(1.0, ball.norm, ball.per)
+    best = vectors(unit.steepest(gradient) * gradient, ball).sum(dim=1)
+    for seed in range(300):
+        other = unit.random_on_surface(gradient, everywhere(gradient), generator(seed))
+        assert bool((vectors(other * gradient, ball).sum(dim=1) <= best + 1e-5).all())
+    # the dual norm, by Hölder's inequality
+    rows = vectors(gradient, ball)
+    torch.testing.assert_close(best, rows.norm(dim=1) if ball.norm == "l2" else rows.abs().sum(dim=1))
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_no_gradient_no_direction_and_tiny_gradients_keep_theirs(norm: Norm) -> None:
-    assert torch.equal(ascent_direction(torch.zeros(1, 1, 3), norm), torch.zeros(1, 1, 3))
+@every_ball
+def test_no_gradient_no_direction_and_tiny_gradients_keep_theirs(ball: Ball) -> None:
+    assert torch.equal(ball.steepest(torch.zeros(1, 1, 3)), torch.zeros(1, 1, 3))
     gradient = noise(1, 4, 3)
-    torch.testing.assert_close(ascent_direction(gradient * 1e-30, norm), ascent_direction(gradient, norm))
+    torch.testing.assert_close(ball.steepest(gradient * 1e-30), ball.steepest(gradient))
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_random_starts_fill_the_ball_and_noise_lies_on_its_surface(norm: Norm) -> None:
-    like = torch.empty(300, 20, 3)
-    inside = radius(random_in_ball(like, 2.0, norm, torch.Generator().manual_seed(0)), norm).flatten()
+@every_ball
+def test_random_starts_fill_the_ball_and_noise_lies_on_its_surface(ball: Ball) -> None:
+    like = torch.empty((6000, 1, 3) if ball.per == "sequence" else (300, 20, 3))
+    inside = ball.size(ball.random_inside(like, everywhere(like), generator())).flatten()
     # uniform in three dimensions: the share within r of R is (r/R)³
-    assert float((inside < 1.0).float().mean()) == pytest.approx(0.125, abs=0.02)
-    surface = radius(random_on_sphere(like, 2.0, norm, torch.Generator().manual_seed(0)), norm)
-    torch.testing.assert_close(surface, torch.full_like(surface, 2.0))
+    assert float((inside < 0.35).float().mean()) == pytest.approx(0.125, abs=0.02)
+    surface = ball.size(ball.random_on_surface(like, everywhere(like), generator()))
+    torch.testing.assert_close(surface, torch.full_like(surface, 0.7))
 
 
-@pytest.mark.parametrize("norm", NORMS)
-def test_ascent_of_a_linear_objective_reaches_its_maximum(norm: Norm) -> None:
+def test_padding_neither_counts_nor_moves() -> None:
+    """A sequence of two items has the radius, and the dimensions, of two items, however long its padding."""
+    like, mask = torch.empty(4000, 6, 2), torch.zeros(4000, 6, 1)
+    mask[:, -2:] = 1
+    for ball in BALLS:
+        for draw in (ball.random_inside, ball.random_on_surface):
+            assert not bool(draw(like, mask, generator())[:, :-2].any())
+    ball = Ball(1.0, "l2", "sequence")
+    surface = ball.random_on_surface(like, mask, generator())
+    torch.testing.assert_close(surface.flatten(1).norm(dim=1), torch.ones(4000))
+    # four dimensions: the share within half the radius is 1/16
+    inside = ball.size(ball.random_inside(like, mask, generator()))
+    assert float((inside < 0.5).float().mean()) == pytest.approx(1 / 16, abs=0.015)
+
+
+@every_ball
+def test_ascent_of_a_linear_objective_reaches_its_maximum(ball: Ball) -> None:
     slope, embeddings, mask = noise(3, 4, 5), noise(3, 4, 5, seed=1), torch.ones(3, 4, 1)
     mask[0, :2] = 0
-    deltas = ascend(
-        lambda e: (e * slope).sum(dim=(1, 2)), embeddings, mask, epsilon=0.5, norm=norm, steps=5, step_size=0.25
-    )
-    # the maximum of g·δ over the ball is ε times the dual norm of g
-    dual = slope.norm(dim=-1) if norm == "l2" else slope.abs().sum(dim=-1)
-    torch.testing.assert_close((deltas * slope).sum(dim=-1), 0.5 * dual * mask.squeeze(-1))
+    deltas = ascend(lambda e: (e * slope).sum(dim=(1, 2)), embeddings, mask, ball, steps=5, step_size=0.35)
+    # the maximum of g·δ over the ball is ε times the dual norm of g, padding apart
+    rows = vectors(slope * mask, ball)
+    dual = rows.norm(dim=1) if ball.norm == "l2" else rows.abs().sum(dim=1)
+    torch.testing.assert_close(vectors(deltas * slope, ball).sum(dim=1), 0.7 * dual)
     assert bool((deltas[0, :2] == 0).all())
 
 
 def test_ascent_leaves_its_inputs_and_parameters_without_gradient() -> None:
     weight = torch.ones(3, requires_grad=True)
     embeddings = noise(2, 2, 3).requires_grad_(True)
-    deltas = ascend(
-        lambda e: (e * weight).sum(), embeddings, torch.ones(2, 2, 1), epsilon=1.0, norm="l2", steps=2, step_size=1.0
-    )
+    deltas = ascend(lambda e: (e * weight).sum(), embeddings, torch.ones(2, 2, 1), Ball(1.0), steps=2, step_size=1.0)
     assert weight.grad is None
     assert embeddings.grad is None
     assert not deltas.requires_grad

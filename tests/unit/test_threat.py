@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from robust.attack import Access
+from robust.access import Access
 from robust.errors import InputError, NotApplicable
 from robust.log import InteractionLog
 from robust.threat import Budget, BudgetSpec, Degrade, Demote, Frozen, GoalSpec, Knowledge, Promote
@@ -47,8 +47,15 @@ def test_users_without_train_rows_do_not_count() -> None:
 
 
 def test_other_limits_are_taken_as_they_are() -> None:
-    budget = BudgetSpec(edits=2, epsilon=0.5, norm="linf", unit="absolute", queries=9).resolve(log_of_lengths(2))
-    assert budget == Budget(edits=2, epsilon=0.5, norm="linf", unit="absolute", queries=9)
+    given: dict[str, Any] = {
+        "edits": 2,
+        "epsilon": 0.5,
+        "norm": "linf",
+        "per": "sequence",
+        "unit": "absolute",
+        "queries": 9,
+    }
+    assert BudgetSpec(**given).resolve(log_of_lengths(2)) == Budget(**given)
     assert BudgetSpec(users=3, profile_length=6).resolve(log_of_lengths(2, 2)).profile_length == 6
 
 
@@ -68,9 +75,13 @@ def test_budgets_that_mean_nothing_are_refused(given: dict[str, Any]) -> None:
         ({"users": "1%"}, "1% fake users"),
         ({"users": "0.5%"}, "0.5% fake users"),
         ({"users": 10}, "10 fake users"),
+        ({"users": 10, "profile_length": 7}, "10 fake users, profiles of 7"),
         ({"edits": 1}, "1 edit"),
         ({"edits": 2, "queries": 40}, "2 edits, 40 queries"),
         ({"epsilon": 0.5}, "ε = 0.5"),
+        ({"epsilon": 0.5, "norm": "linf"}, "ε = 0.5 in linf"),
+        ({"epsilon": 2, "per": "sequence"}, "ε = 2 per sequence"),
+        ({"epsilon": 2, "per": "sequence", "norm": "linf", "unit": "absolute"}, "ε = 2 absolute in linf"),
         ({"rows": 12}, "12 rows"),
         ({"rows": "1.25%"}, "1.25% of rows"),
         ({"users": "3%", "rows": 0}, "3% fake users, 0 rows"),
@@ -152,7 +163,9 @@ def test_a_record_holds_what_it_was_given_for_good() -> None:
     with pytest.raises(ValidationError, match="frozen"):
         holder.values = np.arange(4)  # type: ignore[misc]
     with pytest.raises(ValidationError, match="Extra"):
-        Promote.model_validate({"items": (1,), "depth": 3})
+        Holder.model_validate({"values": np.arange(3), "depth": 3})
+    with pytest.raises(InputError, match=r"no field of Budget 'edit'\. Did you mean 'edits'"):
+        Budget.model_validate({"edit": 3})
 
 
 @pytest.mark.parametrize("goal", [Promote, Demote])
@@ -160,7 +173,7 @@ def test_a_goal_has_targets_and_a_list_of_at_least_one_place(goal: type[Promote]
     assert goal(items=(4,)).k == 10
     assert goal(items=(4,), k=1).k == 1
     for wrong in ({"items": ()}, {"items": (4,), "k": 0}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(InputError, match=f"{goal.__name__}: "):
             goal.model_validate(wrong)
 
 
@@ -176,14 +189,14 @@ def test_degrading_has_no_targets() -> None:
 def test_a_budget_starts_at_its_least_amount(record: type[Budget] | type[BudgetSpec], field: str, least: int) -> None:
     spent = {"edits": 1, field: least}
     assert getattr(record.model_validate(spent), field) == least
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError if record is BudgetSpec else InputError):
         record.model_validate(spent | {field: least - 1})
 
 
 @pytest.mark.parametrize("radius", [float("inf"), float("nan"), -0.5])
 @pytest.mark.parametrize("record", [Budget, BudgetSpec])
 def test_a_radius_is_a_number(record: type[Budget] | type[BudgetSpec], radius: float) -> None:
-    with pytest.raises(ValidationError):
+    with pytest.raises(ValidationError if record is BudgetSpec else InputError):
         record(epsilon=radius)
 
 
