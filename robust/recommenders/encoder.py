@@ -7,14 +7,20 @@ and padding follows: a causal mask then hides it, and a recurrent cell starts at
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from robust.recommenders.dropout import OFF, Dropout
+from robust.recommenders.task import Task, next_items
+from robust.recommenders.windows import Batch
 
 _TABLE_SPREAD = 0.02
+# numbers in a tensor of states that replacements are run through: 2 MB of float32; fewer cost calls, more cost cache
+_CPU_CHUNK = 524_288
+_GPU_CHUNK = 64_000_000
 
 
 class Encoder(nn.Module):
@@ -60,3 +66,30 @@ class Encoder(nn.Module):
         hidden: Tensor = self(embeddings, lengths, OFF)
         newest = (lengths - 1).clamp(min=0).view(-1, 1, 1).expand(-1, 1, hidden.shape[-1])
         return hidden.gather(1, newest).squeeze(1) * (lengths > 0).unsqueeze(1)
+
+    def task(self, batch: Batch, generator: torch.Generator) -> Task:
+        """What a training step shows and asks: here the next item at every position, and nothing is drawn."""
+        return next_items(self, batch, self.table.device)
+
+    def replaced_last_states(self, embeddings: Tensor, position: int, candidates: Tensor) -> Tensor:
+        """[m, D], the last states of one sequence whose embedding at `position` is each of the candidates; no dropout.
+
+        An encoder that can leave out what a replacement does not change overrides this; it must agree within rounding.
+
+        Args:
+            embeddings: [L, D], without padding. position: 0…L − 1; 0 = the oldest. candidates: [m, D].
+        """
+        length = torch.full((len(candidates),), len(embeddings), device=embeddings.device)
+        states = []
+        for part in chunks(candidates, embeddings.numel()):
+            edited = embeddings.expand(len(part), -1, -1).clone()
+            edited[:, position] = part
+            states.append(self.last_state(edited, length[: len(part)]))
+        return torch.cat(states)
+
+
+def chunks(rows: Tensor, numbers: int) -> Iterator[Tensor]:
+    """Consecutive parts of `rows`, each row of which makes so many numbers on its way; what a part makes is bounded."""
+    size = max((_GPU_CHUNK if rows.is_cuda else _CPU_CHUNK) // max(numbers, 1), 16)
+    for start in range(0, max(len(rows), 1), size):
+        yield rows[start : start + size]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
+from copy import copy
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -20,6 +22,7 @@ from robust.recommenders.dropout import OFF
 from robust.recommenders.encoder import Encoder
 from robust.recommenders.protocols import Capability, Float32
 from robust.recommenders.recent import Recent, same_catalogue
+from robust.recommenders.replacements import evaluate_in_full, objective_of_states
 from robust.recommenders.settings import TrainingSettings, parse
 from robust.recommenders.training import Objective, Progress, plain, train
 
@@ -167,6 +170,23 @@ class NeuralRecommender:
         refuse_unknown(sequences, self.n_items)
         return F.embedding(torch.from_numpy(sequences.items.astype(np.int64)).to(table.device), table)
 
+    def with_item_embeddings(self, table: Tensor) -> Self:
+        """This recommender with another item table [n_items + 1, D], on both the input's and the output's side.
+
+        Differentiable in `table`; the other weights are shared.
+
+        Raises:
+            InputError: a table of another shape.
+        """
+        encoder = copy(self.encoder)
+        if table.shape != encoder.table.shape:
+            raise InputError(f"The item table is {tuple(encoder.table.shape)}, got {tuple(table.shape)}.")
+        encoder._parameters = {name: value for name, value in encoder._parameters.items() if name != "table"}
+        encoder._buffers = {**encoder._buffers, "table": table.to(self.encoder.table.device)}
+        moved = copy(self)
+        moved._model = encoder
+        return moved
+
     def _states(self, embeddings: Tensor, sequences: SequenceBatch) -> tuple[Tensor, Tensor]:
         """The newest states [B, D] and the number of items that the model saw, int64 [B]."""
         columns, lengths = align_left(sequences.items, self.settings.context)
@@ -220,6 +240,23 @@ class NeuralRecommender:
         """int32 [B, k], best first; ties by the lower id."""
         lists = [top_k(self.score(part), k) for part in sequences.chunks(_RANKING_BATCH)]
         return np.concatenate(lists) if lists else np.zeros((0, k), np.int32)
+
+    def evaluate_replacements(
+        self, sequence: SequenceBatch, position: int, items: Int32, objective: Callable[[Tensor], Tensor]
+    ) -> Float32:
+        """float32 [m], without recomputing what a replacement leaves unchanged; see `replacements`."""
+        row = sequence.items.copy()
+        row[0, position] = items[0] if len(items) else 0  # an insertion: there is room for it from now on
+        columns, lengths = align_left(row, self.settings.context)
+        place = np.flatnonzero(columns[0, : lengths[0]] == position)
+        with torch.no_grad():
+            if len(place) == 0:  # older than what the model sees: nothing changes
+                return np.repeat(evaluate_in_full(self, sequence, position, items[:1], objective), len(items))
+            table = self.encoder.table
+            seen = self.embed(sequence.with_items(row))[0, torch.from_numpy(columns[0]).to(table.device)]
+            candidates = F.embedding(torch.from_numpy(items.astype(np.int64)).to(table.device), table)
+            states = self.encoder.replaced_last_states(seen, int(place[0]), candidates)
+            return objective_of_states(states, table, objective)
 
     # --- being written down
 

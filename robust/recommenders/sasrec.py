@@ -10,7 +10,7 @@ paper has binary cross-entropy with one negative (Klenitskiy and Vasilev 2023 sh
 
 from __future__ import annotations
 
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from robust.recommenders.dropout import Dropout
-from robust.recommenders.encoder import Encoder
+from robust.recommenders.encoder import Encoder, chunks
 from robust.recommenders.neural import NeuralRecommender
+from robust.recommenders.replaced_attention import ReplacedAttention
 from robust.recommenders.settings import TrainingSettings
 
 
@@ -43,7 +44,9 @@ class SASRecSettings(TrainingSettings):
         return self
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
+    """Attention and a point-wise feed-forward network, each after a layer norm and beside a residual branch."""
+
     def __init__(self, dimension: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
@@ -55,12 +58,20 @@ class _Block(nn.Module):
         self.outer = nn.Linear(dimension, dimension)
 
     def forward(self, states: Tensor, dropout: Dropout) -> Tensor:
+        query, key, value = self.project(states)
+        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return self.feed_forward(states + dropout(self.output(attended.transpose(1, 2).flatten(2))), dropout)
+
+    def project(self, states: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, each [B, heads, L, D / heads], of states [B, L, D]."""
         batch, length, dimension = states.shape
         mixed: Tensor = self.query_key_value(self.attention_norm(states))
         heads = mixed.view(batch, length, 3, self.heads, dimension // self.heads).permute(2, 0, 3, 1, 4)
-        query, key, value = heads.unbind(0)  # each [B, heads, L, D / heads]
-        attended = F.scaled_dot_product_attention(query, key, value, is_causal=True)
-        states = states + dropout(self.output(attended.transpose(1, 2).flatten(2)))
+        query, key, value = heads.unbind(0)
+        return query, key, value
+
+    def feed_forward(self, states: Tensor, dropout: Dropout) -> Tensor:
+        """States [.., D] and what the feed-forward network adds to them."""
         inner = torch.relu(self.inner(self.feed_forward_norm(states)))
         return states + dropout(self.outer(inner))
 
@@ -73,7 +84,7 @@ class _SelfAttention(Encoder):
         self.scale = settings.dimension**0.5
         self.table = nn.Parameter(torch.empty(n_items + 1, settings.dimension))
         self.positions = nn.Parameter(torch.empty(settings.context, settings.dimension))  # row 0: the newest item
-        self.blocks = nn.ModuleList(_Block(settings.dimension, settings.heads) for _ in range(settings.blocks))
+        self.blocks = nn.ModuleList(Block(settings.dimension, settings.heads) for _ in range(settings.blocks))
         self.norm = nn.LayerNorm(settings.dimension)
 
     def forward(self, embeddings: Tensor, lengths: Tensor, dropout: Dropout) -> Tensor:
@@ -84,6 +95,16 @@ class _SelfAttention(Encoder):
             states = block(states, dropout)
         normed: Tensor = self.norm(states)
         return normed
+
+    def replaced_last_states(self, embeddings: Tensor, position: int, candidates: Tensor) -> Tensor:
+        """As `Encoder.replaced_last_states`; `replaced_attention` says what is left out."""
+        from_newest = torch.arange(len(embeddings) - 1, -1, -1, device=embeddings.device)
+        states = embeddings * self.scale + self.positions[from_newest]
+        replaced = candidates * self.scale + self.positions[from_newest[position]]
+        attention = ReplacedAttention(cast(list[Block], list(self.blocks)), states, position)
+        parts = chunks(replaced, states[position:].numel())
+        newest: Tensor = self.norm(torch.cat([attention.newest(part) for part in parts]))
+        return newest
 
 
 class SASRec(NeuralRecommender):
