@@ -9,21 +9,19 @@ length plus the targets; here targets, selected and filler together are exactly 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import ClassVar
 
 import numpy as np
 from pydantic import Field
 
 from robust.access import AccessView
-from robust.attack import AnyGoal, PoisoningAttack
-from robust.attacks.poisoning.orders import Order
-from robust.attacks.poisoning.profiles import Times, fake_profiles
-from robust.attacks.poisoning.variants import shape_variants
-from robust.log import LogEdit
-from robust.threat import Budget
+from robust.attacks.poisoning.profiles import Room, selected_and_filler
+from robust.attacks.poisoning.template import Template
+from robust.attacks.poisoning.variants import shares
+from robust.log import Int32
 
 
-class Bandwagon(PoisoningAttack):
+class Bandwagon(Template):
     """Fake users with the targets, the most popular items, and random filler.
 
     Attributes:
@@ -33,29 +31,15 @@ class Bandwagon(PoisoningAttack):
 
     name: ClassVar[str] = "bandwagon"
     source: ClassVar[str] = "Mobasher et al., ACM TOIT 2007; implicit and ordered form ours"
-    tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0020", "atlas@5.6.1:AML.T0021", "ML02:2023")
-    log_access: ClassVar[Literal["none", "popularity", "full"]] = "popularity"
-    goals: ClassVar[frozenset[str]] = frozenset({"promote"})
-    control: ClassVar[str | None] = "random"
 
     selected: float = Field(default=0.1, ge=0, le=1)
-    order: Order = "shuffle"
-    times: Times = "bootstrap"
-    length: float = Field(default=1.0, gt=0, le=1)
 
-    def control_attack(self, budget: Budget) -> tuple[str, dict[str, Any]]:
-        """The random attack in the same arrangement: what popular items add."""
-        return "random", {"order": self.order, "times": self.times, "length": self.length}
-
-    def poison(self, access: AccessView, goal: AnyGoal, budget: Budget, rng: np.random.Generator) -> LogEdit:
-        """`budget.users` profiles of `budget.profile_length` items, targets included."""
-        length = max(int(self.length * (budget.profile_length or 1)), 1)
-        count = max(round(self.selected * length), 1) if self.selected else 0
+    def others(self, access: AccessView, room: Room, rng: np.random.Generator) -> Int32:
+        """The most popular items, and uniform filler."""
         ranked = np.argsort(-access.popularity[1:], kind="stable") + 1
-        popular = ranked[~np.isin(ranked, goal.items)][:count]
-        return fake_profiles(access, goal.items, popular, length, self.order, budget, rng)
+        popular = ranked[~np.isin(ranked, room.targets)][: room.share(self.selected)]
+        return selected_and_filler(access.n_items, popular, room, rng)
 
-    def variants(self) -> list[Bandwagon]:
-        """Orders × lengths × shares of popular items."""
-        shares = [self.selected, *(s for s in (0.0, 0.3, 0.6) if s != self.selected)]
-        return [self.model_copy(update=changes) for changes in shape_variants(self.order, self.length, selected=shares)]
+    def varied(self) -> dict[str, list[float]]:
+        """Shares of popular items."""
+        return {"selected": shares(self.selected, 0.0, 0.3, 0.6)}
