@@ -17,7 +17,11 @@ _METRIC_NAMES = {
     "novelty": "novelty",
     "gini": "Gini",
     "rank_shift": "rank shift",
+    "frbo": "FRBO",
+    "jaccard": "Jaccard",
     "auc": "AUC",
+    "projected_ndcg": "projected NDCG",
+    "projected_target_hr": "projected target HR",
 }
 
 BoundKind = Literal["drop", "rise", "level"]
@@ -58,6 +62,8 @@ METRICS: dict[str, Metric] = {
         Metric("gini", "rise", False, "how unequally exposure is shared among items: 0 equally, 1 all to one"),
         Metric("target_hr", "rise", True, "share of the targets not held that are in a user's top K (exposure)"),
         Metric("rank_shift", "rise", True, "log2(rank under attack / clean rank) of the true next item", needs_k=False),
+        Metric("frbo", "drop", True, "rank-biased overlap of the clean and the attacked top K: 1 equal, 0 disjoint"),
+        Metric("jaccard", "drop", True, "items in both the clean and the attacked top K, over items in either"),
     )
 }
 

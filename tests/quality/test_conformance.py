@@ -30,12 +30,14 @@ from tests.quality.faults import (
     answers,
     attacks,
     blindness,
+    constraints,
     defenses,
     evasions,
     fits,
     poisons,
     rankings,
     recommenders,
+    tampering,
 )
 from tests.quality.faults.recommenders import N_ITEMS, SMALL, Sound
 from tests.toys import LinearBag, chain_log, taste_log
@@ -44,7 +46,14 @@ LOG = chain_log(users=50, n_items=N_ITEMS, noise=0.3)
 SETTINGS: dict[str, list[dict[str, Any]]] = {"markov": [{}, {"gaps": 3}], "popularity": [{}], "item-knn": [{}]}
 SOUND = [(name, settings) for name in plugins.names("recommenders") for settings in SETTINGS.get(name, [SMALL])]
 # fewer steps and questions than usual: promises do not depend on them
-CHEAP: dict[str, dict[str, Any]] = {"art": {"options": {"max_iter": 1}}, "worst-case": {"evaluations": 40}}
+CHEAP: dict[str, dict[str, Any]] = {
+    "art": {"options": {"max_iter": 1}},
+    "worst-case": {"evaluations": 40},
+    "exhaustive": {"kinds": ("delete",)},  # all of two edits of each kind would be too many
+    "greedy": {"candidates": 20},
+    "beam": {"candidates": 20},
+    "universal-suffix": {"rounds": 3},
+}
 
 
 def broken(outcomes: list[Outcome]) -> set[str]:
@@ -101,7 +110,7 @@ def subject() -> Any:
 
 def test_the_bases_of_the_faults_are_sound() -> None:
     assert broken(check_recommender(Sound(), raises=False)) == set()
-    for attack in (*poisons.SOUND, *evasions.SOUND):
+    for attack in (*poisons.SOUND, *tampering.SOUND, *evasions.SOUND):
         assert broken(check_attack(attack, raises=False)) == set()
     for defense in blindness.SOUND:
         assert broken(check_defense(defense, raises=False)) == set()
@@ -111,7 +120,7 @@ def test_the_bases_of_the_faults_are_sound() -> None:
 
 SKEWED = taste_log(users=200)
 RECOMMENDERS = recommenders.FAULTS + answers.FAULTS + fits.FAULTS
-ATTACKS = attacks.FAULTS + poisons.FAULTS + evasions.FAULTS
+ATTACKS = attacks.FAULTS + poisons.FAULTS + tampering.FAULTS + evasions.FAULTS + constraints.FAULTS
 DEFENSES = defenses.FAULTS + blindness.FAULTS
 SPOILERS = poisons.SPOILERS + evasions.SPOILERS
 

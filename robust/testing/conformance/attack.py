@@ -9,7 +9,7 @@ import numpy as np
 
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.errors import NotApplicable
-from robust.testing.conformance import spending
+from robust.testing.conformance import constraints, spending
 from robust.testing.conformance.attacked import Attacked, as_bytes, own_copy, trial
 from robust.testing.conformance.base import Check, Outcome, require, run_suite
 from robust.testing.conformance.fitting import columns
@@ -54,7 +54,7 @@ def _inputs(subject: Attacked) -> None:
 def _knowledge(subject: Attacked) -> None:
     """What it does is the same for any value of what it does not know."""
     others = [(subject.with_next_items(3), subject.with_next_items(11), "the true next items")]
-    if subject.attack.log_access != "full":
+    if subject.attack.needs_log != "full":
         log = trial()[0]
         mixed = np.random.default_rng([subject.seed, 0x70]).permutation(log.item)
         others.append((subject, replace(subject, log=replace(log, item=mixed)), "the train rows"))
@@ -90,6 +90,8 @@ CHECKS: tuple[Check[Attacked], ...] = (
     Check("repeatable", "The same seed gives the same bytes, and global generators are left alone.", _repeatable),
     Check("inputs", "It leaves log, victim and sequences alone.", _inputs),
     Check("knowledge", "It goes by nothing that it does not declare to need.", _knowledge),
+    Check("split", "Poison keeps within the train rows' span of time.", constraints.split),
+    Check("similarity", "No substitute is less similar to what it replaces than τ says.", constraints.similarity),
     Check("queries", "It pays for each question, and never asks more than its query limit.", spending.queries),
     Check("control", "Its control can stand in its place.", _control),
 )

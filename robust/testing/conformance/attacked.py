@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.access import AccessView
-from robust.attack import Access, AnyGoal, Attack, Evaded, EvasionAttack, Poisoned, PoisoningAttack
+from robust.access import Access, AccessView
+from robust.attack import AnyGoal, Attack, Evaded, EvasionAttack, Poisoned, PoisoningAttack
 from robust.datasets.synthetic import load as synthetic
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.recommenders.protocols import Float32
@@ -84,6 +84,27 @@ class Gradients(Scores):
         self.answered += len(sequences)
         return self._inner.score_embeddings(embeddings, sequences)
 
+    def with_item_embeddings(self, table: Any) -> Any:
+        """The victim with another item table, whose questions are counted here."""
+        return _Retabled(self, self._inner.with_item_embeddings(table))
+
+
+class _Retabled:
+    """A metered victim's other self; it is differentiable, and no more is needed of it."""
+
+    def __init__(self, meter: Gradients, inner: GRU4Rec) -> None:
+        self._meter, self._inner, self.n_items = meter, inner, inner.n_items
+        self.capabilities = frozenset({"gradients"})
+
+    def embed(self, sequences: SequenceBatch) -> Any:
+        """[B, L, D], no question."""
+        return self._inner.embed(sequences)
+
+    def score_embeddings(self, embeddings: Any, sequences: SequenceBatch) -> Any:
+        """[B, n_items + 1], B questions."""
+        self._meter.answered += len(sequences)
+        return self._inner.score_embeddings(embeddings, sequences)
+
 
 METERED: dict[Access, type[Lists]] = {"lists": Lists, "scores": Scores, "gradients": Gradients}
 
@@ -133,12 +154,14 @@ class Attacked:
                 Budget(users=amount, profile_length=5, rows=0),
                 Budget(users=1, profile_length=amount),
                 Budget(rows=amount),
+                Budget(rows=len(self.rows) - 5 + amount),  # nearly all, and more than there are
                 self.budget(amount),
             ]
         if isinstance(self.attack, EvasionAttack):
             return [self.budget(amount)]
         absolute = Budget(epsilon=0.1 * amount, unit="absolute")
-        return [self.budget(amount), self.budget(amount).model_copy(update={"norm": "linf"}), absolute]
+        whole = [self.budget(amount).model_copy(update=other) for other in ({"norm": "linf"}, {"per": "sequence"})]
+        return [self.budget(amount), *whole, absolute]
 
     def with_next_items(self, shift: int) -> Attacked:
         """The same, other items coming next."""
@@ -153,7 +176,7 @@ class Attacked:
         victim = None if level == "none" else METERED[level](trial()[1])
         access = AccessView(
             attack=self.attack.name,
-            knowledge=Knowledge(log=self.attack.log_access, model=level),
+            knowledge=Knowledge(log=self.attack.needs_log, model=level),
             n_items=self.rows.n_items,
             log=self.rows,
             recommender=victim,
@@ -176,14 +199,15 @@ def own_copy(sequences: SequenceBatch) -> SequenceBatch:
 def as_bytes(outcome: Any) -> bytes:
     """All that an attack hands back."""
     if isinstance(outcome, Poisoned):
-        edit = outcome.edit
-        arrays: list[NDArray[Any]] = [edit.add, edit.remove, edit.replace_rows, edit.replace_items]
-        arrays += [edit.move_rows, edit.move_times, edit.insert_users, edit.insert_items, edit.insert_times]
-        arrays += [] if edit.times is None else [edit.times]
-        return b"".join(array.tobytes() for array in arrays)
+        parts = [(field.name, getattr(outcome.edit, field.name)) for field in fields(outcome.edit)]
+        return b"".join(f"{name} {np.shape(part)}".encode() + _bytes(part) for name, part in parts)
     if isinstance(outcome, Evaded):
         return repr(outcome.sequences.items.shape).encode() + outcome.sequences.items.tobytes()
     return bytes(outcome.deltas.numpy().tobytes())
+
+
+def _bytes(part: NDArray[Any] | str | None) -> bytes:
+    return part.tobytes() if isinstance(part, np.ndarray) else repr(part).encode()
 
 
 def changes(outcome: Any, subject: Attacked) -> bool:

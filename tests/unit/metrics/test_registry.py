@@ -50,7 +50,7 @@ def test_the_registry_is_not_changed_by_its_users() -> None:
 
 
 def test_every_metric_is_listed_with_its_natural_bound() -> None:
-    assert len(metric_keys()) == len(METRICS) == 8
+    assert len(metric_keys()) == len(METRICS) == 10
     assert "ndcg@K" in metric_keys()
     assert {m.name for m in METRICS.values() if m.kind == "rise"} == {"target_hr", "gini", "rank_shift"}
     assert {m.name for m in METRICS.values() if not m.per_user} == {"coverage", "novelty", "gini"}

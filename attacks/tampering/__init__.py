@@ -1,0 +1,1 @@
+"""Attacks on the rows of genuine users: removed, replaced, inserted, or moved in time."""
