@@ -1,5 +1,8 @@
 """A recommender as the Adversarial Robustness Toolbox wants it: a classifier of embedded sequences.
 
+`as_art_estimator` is the way to ART's own interface; the attack `art` takes the same way. docs/art.md says which of its
+attacks make sense here.
+
 Closed here: column 0 (padding, −inf) is no class and labels shift by one; inputs are cast to float32 (several attacks
 send float64); what an attack does to padding has no effect and gets no gradient; ART draws from global generators,
 which are seeded for the call and put back.
@@ -11,15 +14,34 @@ import random
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from robust.access import ModelView
+from robust.errors import InputError, NotApplicable
 from robust.log import SequenceBatch
 from robust.perturbation import padding_mask
+from robust.recommenders.protocols import Recommender, capabilities
+
+
+class ScoresEmbeddings(Protocol):
+    """What a classifier needs of a recommender, or of an attacker's view of one."""
+
+    @property
+    def n_items(self) -> int:
+        """The catalogue's size."""
+        ...
+
+    @property
+    def item_embeddings(self) -> Tensor:
+        """[n_items + 1, D]."""
+        ...
+
+    def score_embeddings(self, embeddings: Tensor, sequences: SequenceBatch) -> Tensor:
+        """[B, n_items + 1]."""
+        ...
 
 
 class EmbeddedClassifier(nn.Module):
@@ -29,16 +51,17 @@ class EmbeddedClassifier(nn.Module):
     them otherwise (item ids, times) must not matter to `score_embeddings`.
     """
 
-    def __init__(self, model: ModelView, pattern: SequenceBatch) -> None:
+    def __init__(self, model: ScoresEmbeddings, pattern: SequenceBatch) -> None:
         super().__init__()
-        self.view, self.pattern = model, pattern
-        self.mask = padding_mask(pattern)
+        # its method and no more: a recommender that is a module must not be put into training mode by ART
+        self.score, self.device = model.score_embeddings, model.item_embeddings.device
+        self.pattern, self.mask = pattern, padding_mask(pattern)
 
     def forward(self, embeddings: Tensor) -> Tensor:
         """Logits; class c is item c + 1."""
         kept = embeddings.float() * self.mask
         rows = self.pattern[np.zeros(len(embeddings), dtype=np.int64)]
-        return self.view.score_embeddings(kept.to(self.view.item_embeddings.device), rows)[:, 1:].cpu()
+        return self.score(kept.to(self.device), rows)[:, 1:].cpu()
 
 
 class TargetLoss(nn.CrossEntropyLoss):
@@ -56,7 +79,33 @@ class TargetLoss(nn.CrossEntropyLoss):
         return (logits.logsumexp(dim=1) - picked).mean()
 
 
-def classifier(model: ModelView, pattern: SequenceBatch, dimension: int, targets: tuple[int, ...]) -> Any:
+def as_art_estimator(recommender: Recommender, sequences: SequenceBatch, *, targets: tuple[int, ...] = ()) -> Any:
+    """ART's `PyTorchClassifier` over a differentiable recommender, for ART's own attacks, defences and metrics.
+
+    Its inputs are `recommender.embed(sequences)`, float32 [B, L, D] on the CPU; its class c is item c + 1. Of the
+    sequences only length and padding matter: ART does not say which of its rows it asks about, so all share one.
+
+    Args:
+        sequences: those to be attacked, or others of the same width and padding.
+        targets: items that a targeted attack promotes together, by their mean loss; none means the labels given to ART.
+
+    Raises:
+        NotApplicable: a recommender that takes no embeddings.
+        InputError: no sequence, or sequences of several lengths; attack each length by an estimator of its own.
+    """
+    if "gradients" not in capabilities(recommender):
+        raise NotApplicable("an estimator of ART needs a recommender that takes embeddings")
+    lengths = sorted(set(sequences.lengths.tolist()))
+    if len(lengths) != 1:
+        raise InputError(
+            f"An estimator of ART takes sequences of one length, got lengths {lengths}: make one estimator for each, "
+            "from sequences[sequences.lengths == length]."
+        )
+    model: Any = recommender
+    return classifier(model, sequences[:1], model.item_embeddings.shape[1], targets)
+
+
+def classifier(model: ScoresEmbeddings, pattern: SequenceBatch, dimension: int, targets: tuple[int, ...]) -> Any:
     """ART's `PyTorchClassifier` over this model, on the CPU."""
     from art.estimators.classification import PyTorchClassifier
 
@@ -64,7 +113,7 @@ def classifier(model: ModelView, pattern: SequenceBatch, dimension: int, targets
         model=EmbeddedClassifier(model, pattern),
         loss=TargetLoss(targets),
         input_shape=(pattern.width, dimension),
-        nb_classes=model.n_items,
+        nb_classes=int(model.n_items),
         device_type="cpu",
     )
 
