@@ -29,9 +29,14 @@ class Search:
     """
 
     def __init__(
-        self, room: Int32, harm: Callable[[NDArray[Any], Int32], Float64], enough: float, left: Callable[[], int]
+        self,
+        room: Int32,
+        harm: Callable[[NDArray[Any], Int32], Float64],
+        enough: float,
+        left: Callable[[], int],
+        note: Callable[[Float64], None],
     ) -> None:
-        self.room, self._harm, self.enough, self._left = room, harm, enough, left
+        self.room, self._harm, self.enough, self._left, self._note = room, harm, enough, left, note
         self.best = room.copy()
         self.reached = np.zeros(len(room))
         self.spent = np.zeros(len(room), np.int64)
@@ -68,6 +73,7 @@ class Search:
         if len(rows) == 0 or self._left() < 1:
             return 0.0
         harm = float(self.offer(rows, apply_to_rows(self.room[rows], edits)).mean())
+        self._note(self.reached)
         self.bases = sorted([*self.bases, (harm, edits)], key=lambda base: -base[0])[:BASES]
         return harm
 

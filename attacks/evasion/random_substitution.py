@@ -41,39 +41,42 @@ class RandomSubstitution(EvasionAttack):
         budget: Budget,
         rng: np.random.Generator,
     ) -> SequenceBatch:
-        """The most harmful draw; `tries` queries a sequence, and one more where harm is measured by the clean list."""
+        """The most harmful draw; one try asks nothing, more ask `tries` queries a sequence and the clean list."""
         tries = self.tries
         allowed = access.queries_left(len(sequences))
         if allowed is not None:
-            tries = max(min(tries, allowed - (goal.kind == "degrade")), 1)
+            tries = max(min(tries, allowed - 1), 1)
         kept = draw_substitutions(sequences.items, access.n_items, budget.edits or 0, rng)
         if tries == 1:
             return sequences.with_items(kept)
-        harm = self._harm(access, sequences, goal)
+        track = access.curve.track(len(sequences))
+        harm, clean = self._harm(access, sequences, goal)
         most = harm(kept)
+        track.note(budget.edits or 0, most - clean)
         for _ in range(tries - 1):
             drawn = draw_substitutions(sequences.items, access.n_items, budget.edits or 0, rng)
             hurt = harm(drawn)
             better = hurt > most
             kept[better], most[better] = drawn[better], hurt[better]
+            track.note(budget.edits or 0, most - clean)
         return sequences.with_items(kept)
 
-    def _harm(self, access: AccessView, sequences: SequenceBatch, goal: AnyGoal) -> Any:
-        """A function of items [B, L] that says, per row, how far the goal is reached, by lists alone."""
+    def _harm(self, access: AccessView, sequences: SequenceBatch, goal: AnyGoal) -> tuple[Any, Any]:
+        """A function of items [B, L] that says, per row, how far the goal is reached, by lists; and its clean value."""
         k = self.k if goal.kind == "degrade" else goal.k
 
         def lists(items: Int32) -> Int32:
             return access.model.recommend(sequences.with_items(items), k)
 
+        clean = lists(sequences.items)
         known = access.next_items(sequences) if goal.kind == "degrade" else None
         if known is not None:
-            return lambda items: -gain_of(lists(items), known[:, None])
+            return lambda items: -gain_of(lists(items), known[:, None]), -gain_of(clean, known[:, None])
         if goal.kind == "degrade":
-            clean = lists(sequences.items)
-            return lambda items: -overlap(lists(items), clean)
+            return lambda items: -overlap(lists(items), clean), -overlap(clean, clean)
         targets = np.tile(np.asarray(goal.items, dtype=np.int32), (len(sequences), 1))
         sign = 1.0 if goal.kind == "promote" else -1.0
-        return lambda items: sign * gain_of(lists(items), targets)
+        return lambda items: sign * gain_of(lists(items), targets), sign * gain_of(clean, targets)
 
 
 def draw_substitutions(items: Int32, n_items: int, edits: int, rng: np.random.Generator) -> Int32:

@@ -15,7 +15,8 @@ Known deviations from the released code: τ is kept (an item without similar ite
 multiplies failing candidates by 0 and so takes them where nothing else is left); a candidate is accepted by the
 objective that the attacker can compute (the release accepts by the true next item, a leak); gradients are taken in
 evaluation mode; no position wraps at the left edge; each position is substituted at most once. Ours is what happens
-before a guard: a gradient does not see that the guard will drop its favourite, so proposals that pass come first.
+before a guard: a gradient does not see that the guard will drop its favourite, so proposals that pass come first. On
+flights, one edit through `surprise` leaves NDCG@10 .28 instead of .44 (clean .56).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
 from robust.attacks.evasion.proposals import Catalogue, Proposals, first_order, sign_cosine
 from robust.attacks.objective import Objective, objective_for
+from robust.curve import Track
 from robust.log import SequenceBatch
 from robust.perturbation import chunk_rows
 from robust.threat import Budget
@@ -49,7 +51,12 @@ class Substitution(EvasionAttack):
 
     name: ClassVar[str] = "substitution"
     source: ClassVar[str] = "Yue et al., RecSys 2022 (arXiv 2207.11237); gain: Ebrahimi et al., ACL 2018"
-    tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0043.000", "atlas@5.6.1:AML.T0015", "ML01:2023")
+    tags: ClassVar[tuple[str, ...]] = (
+        "atlas@5.6.1:AML.T0043.000",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.022",
+        "ML01:2023",
+    )
     model_access: ClassVar[Literal["none", "lists", "scores", "gradients"]] = "gradients"
     control: ClassVar[str | None] = "random-substitution"
 
@@ -78,10 +85,11 @@ class Substitution(EvasionAttack):
         search = self._within(access.queries_left(len(sequences)), budget.edits or 0, goal)
         catalogue = Catalogue.of(access.model.item_embeddings.detach().cpu(), self.tau)
         size = chunk_rows(sequences.width, catalogue.table.shape[1], access.n_items)
-        edited = [
-            search._substitute(access, chunk, objective_for(access, chunk, goal), budget.edits or 0, catalogue)
-            for chunk in sequences.chunks(size)
-        ]
+        edited = []
+        for chunk in sequences.chunks(size):
+            track = access.curve.track(len(chunk))
+            objective = objective_for(access, chunk, goal)
+            edited.append(search._substitute(access, chunk, objective, budget.edits or 0, catalogue, track))
         return sequences.with_items(np.concatenate(edited))
 
     def _within(self, allowed: int | None, edits: int, goal: AnyGoal) -> Substitution:
@@ -92,7 +100,13 @@ class Substitution(EvasionAttack):
         return self.model_copy(update={"candidates": max(min(self.candidates, room // max(edits, 1)), 1)})
 
     def _substitute(
-        self, access: AccessView, clean: SequenceBatch, objective: Objective, edits: int, catalogue: Catalogue
+        self,
+        access: AccessView,
+        clean: SequenceBatch,
+        objective: Objective,
+        edits: int,
+        catalogue: Catalogue,
+        track: Track,
     ) -> np.ndarray[Any, Any]:
         propose = first_order if self.gain == "first-order" else sign_cosine
         items = torch.from_numpy(clean.items.astype(np.int64))
@@ -100,6 +114,7 @@ class Substitution(EvasionAttack):
         rows = torch.arange(len(clean))  # those that still search
         unguarded = access.model.passes_guard(clean[:1]) is None
         gradient, reached = torch.empty(0), torch.empty(0)
+        won = torch.zeros(len(clean))  # above the clean objective
         for edit in range(edits):
             if edit == 0 or self.gain == "first-order":
                 gradient, reached = _gradient(access, _batch(clean, items, rows), objective.take(rows))
@@ -113,6 +128,8 @@ class Substitution(EvasionAttack):
             better = value > reached
             changed = rows[better]
             items[changed, position[better]] = proposals.items.gather(1, chosen)[better, 0]
+            won[changed] += (value - reached)[better]
+            track.note(edit + 1, won)
             reached = torch.where(better, value, reached)
             free[rows, position] = False
             if self.gain == "first-order":  # where nothing helped, nothing would again

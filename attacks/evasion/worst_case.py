@@ -3,18 +3,18 @@
 No gradient and no idea of the model, so nothing that hides a gradient hides from it (Athalye et al., ICML 2018, on
 obfuscated gradients). Three phases share one allowance of evaluations (one evaluation = one sequence scored):
 
-1. what the registered evasion attacks find that this attacker could run, so that it is never weaker than they are;
+1. what a few quick attacks find, those of `SEEDS` that this attacker could run, each on a share of the allowance;
 2. a sweep: each item of the catalogue inserted as the newest, popular ones first where popularity is known;
 3. Hypothesis as the attacker: lists of edits of all kinds and places, begun from the best ones known, climbing by
    `hypothesis.target` (Löscher and Sagonas, "Targeted property-based testing", ISSTA 2017).
 
 Then each sequence's edits are shrunk: those are taken back without which the harm stands. Within a batch the same list
 of edits is tried on all sequences at once, and each keeps the best that it has seen.
+`robust.testing.search.search_worst_case` runs it on single sequences, and searches fake profiles as well.
 """
 
 from __future__ import annotations
 
-import warnings
 from typing import Any, ClassVar
 
 import numpy as np
@@ -32,6 +32,9 @@ from robust.threat import Budget
 
 ROWS = 256
 """Sequences that are searched together."""
+SEEDS = ("substitution", "append", "random-substitution")
+"""Attacks that it begins from: by gradients in place, by gradients at the end, at random. Few, and none that needs a
+framework: an attack that tries all others takes as long as all of them. A search by answers it is itself."""
 
 
 class WorstCase(EvasionAttack):
@@ -46,12 +49,21 @@ class WorstCase(EvasionAttack):
 
     name: ClassVar[str] = "worst-case"
     source: ClassVar[str] = "Löscher and Sagonas, ISSTA 2017 (targeted property-based testing); this project"
-    tags: ClassVar[tuple[str, ...]] = ("atlas@5.6.1:AML.T0043.001", "atlas@5.6.1:AML.T0015", "ML01:2023")
+    tags: ClassVar[tuple[str, ...]] = (
+        "atlas@5.6.1:AML.T0043.001",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.025",
+        "ML01:2023",
+    )
     control: ClassVar[str | None] = "random-substitution"
 
     evaluations: int = Field(default=100, ge=1)
     k: int = Field(default=10, ge=1)
     enough: float | None = Field(default=None, ge=0, lt=1)
+
+    def runs(self) -> tuple[str, ...]:
+        """What it begins from."""
+        return SEEDS
 
     def control_attack(self, budget: Budget) -> tuple[str, dict[str, Any]]:
         """Random substitution, best of as many tries as this attack has evaluations."""
@@ -86,7 +98,7 @@ class WorstCase(EvasionAttack):
         room = np.pad(clean.items, ((0, 0), (edits, 0)))
         if evaluations < 1:
             return room
-        before = access.counter.spent
+        track, before = access.curve.track(len(clean)), access.counter.spent
         k = self.k if goal.kind == "degrade" else goal.k
         against = harm_against(access.model.recommend(clean, k), goal, access.next_items(clean))
 
@@ -97,11 +109,15 @@ class WorstCase(EvasionAttack):
         def left() -> int:
             return evaluations - -(-(access.counter.spent - before - len(clean)) // max(len(clean), 1))
 
-        search = Search(room, harm, np.inf if self.enough is None else self.enough, left)
-        for other in self._others(access):
+        def note(reached: NDArray[np.float64]) -> None:
+            track.note(edits, reached)
+
+        search = Search(room, harm, np.inf if self.enough is None else self.enough, left, note)
+        for other in _others(access):
             if left() > evaluations // 2:
-                with access.counter.at_most(left() * len(clean)):
-                    _seed(search, access, other, clean, goal, edits, rng)
+                share = max(evaluations // 4, 1) * len(clean)
+                _seed(search, access, other, clean, goal, edits, share, rng)
+                note(search.reached)
         order = _items(access, rng)
         sweep(search, order, len(order) if len(order) <= left() else left() // 2)
         if left() > 0 and search.open.any():
@@ -109,20 +125,11 @@ class WorstCase(EvasionAttack):
         search.shrink()
         return search.best
 
-    def _others(self, access: AccessView) -> list[EvasionAttack]:
-        """The registered evasion attacks that this attacker could run, those that see most first."""
-        known = ("none", "lists", "scores", "gradients")
-        with warnings.catch_warnings():  # a broken plugin of somebody else's is not news in the middle of a search
-            warnings.simplefilter("ignore", plugins.BrokenPlugin)
-            installed = plugins.load_all("attacks")
-        found = [
-            plugin
-            for name, plugin in sorted(installed.items())
-            if issubclass(plugin, EvasionAttack)
-            and name != self.name
-            and access.knowledge.grants_model(plugin.model_access)
-        ]
-        return [plugin() for plugin in sorted(found, key=lambda p: -known.index(p.model_access))]
+
+def _others(access: AccessView) -> list[EvasionAttack]:
+    """The attacks of `SEEDS` that this attacker could run."""
+    attacks = [plugins.build("attacks", name, {}) for name in SEEDS]
+    return [attack for attack in attacks if access.knowledge.grants_model(attack.model_access)]
 
 
 def _seed(
@@ -132,11 +139,13 @@ def _seed(
     clean: SequenceBatch,
     goal: AnyGoal,
     edits: int,
+    share: int,
     rng: np.random.Generator,
 ) -> None:
-    """What another attack finds; nothing, where it cannot run on this model or for this goal."""
+    """What another attack finds with this share of queries; nothing, where it cannot run here or for this goal."""
     try:
-        found = other.evade(access, clean, goal, Budget(edits=edits), rng).items
+        with access.counter.at_most(share), access.curve.silent():
+            found = other.evade(access, clean, goal, Budget(edits=edits), rng).items
     except RobustError:
         return
     wide = np.pad(found, ((0, 0), (max(search.room.shape[1] - found.shape[1], 0), 0)))[:, -search.room.shape[1] :]

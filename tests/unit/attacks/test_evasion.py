@@ -209,6 +209,37 @@ def test_the_best_of_many_draws_beats_one(goal: AnyGoal, next_item: bool) -> Non
     assert harm[1] > harm[0] + 0.3
 
 
+@pytest.mark.parametrize("goal", GOALS, ids=lambda g: g.kind)
+@pytest.mark.parametrize("attack", [Substitution(tau=None), RandomSubstitution(tries=5)], ids=lambda a: a.name)
+def test_the_curve_ends_at_what_is_handed_back(attack: Any, goal: AnyGoal) -> None:
+    found = attack(view(MODEL), SEQUENCES, goal, Budget(edits=3), np.random.default_rng(0))
+    assert [point.edits for point in found.curve] == ([1, 2, 3] if attack.name == "substitution" else [3] * 5)
+    if attack.name == "substitution":
+        objective = objective_for(view(MODEL), SEQUENCES, goal)
+        gain = float((reached(objective, found.sequences) - reached(objective, SEQUENCES)).mean())
+        assert found.curve[-1].reached == pytest.approx(gain, abs=1e-4)
+    elif goal.kind == "promote":
+        targets = np.tile(goal.items, (12, 1)).astype(np.int32)
+        gains = [gain_of(MODEL.recommend(each, 10), targets) for each in (SEQUENCES, found.sequences)]
+        rise = float(np.maximum(gains[1] - gains[0], 0).mean())
+        assert found.curve[-1].reached == pytest.approx(rise), "the best draw may still be worse than none"
+
+
+@pytest.mark.parametrize("goal", GOALS, ids=lambda g: g.kind)
+def test_the_direct_search_begins_from_a_few_quick_attacks_and_its_curve_rises(goal: AnyGoal) -> None:
+    from robust import plugins
+    from robust.attacks.evasion.worst_case import SEEDS
+
+    kinds = [plugins.load("attacks", name) for name in SEEDS]
+    assert not any("embedding" in kind.__module__ for kind in kinds), "no framework is imported for it"
+    attack = plugins.build("attacks", "worst-case", {"evaluations": 60})
+    access = view(MODEL, knowledge=Knowledge(model="gradients", log="none"))
+    found = attack(access, SEQUENCES, goal, Budget(edits=2), np.random.default_rng(0))
+    assert found.curve[-1].reached > 0
+    assert found.curve[-1].queries <= found.queries / 12
+    assert len(found.curve) > len(SEEDS)
+
+
 def test_harm_is_read_from_lists() -> None:
     lists = np.array([[3, 1, 2], [4, 5, 0]], dtype=np.int32)
     second = 1 / np.log2(3)
