@@ -117,6 +117,6 @@ def _print_end(results: Results, arranged: list[Group], console: Console) -> Non
     found = findings(results, arranged)
     if found:
         names = ", ".join(finding.name.replace("_", " ") for finding in found)
-        console.print(Text(f"{plural(len(found), 'flag')} on the evaluation: {names}", style="yellow"))
+        console.print(Text(f"{plural(len(found), 'flag')} on the evaluation: {names} (docs/flags.md)", style="yellow"))
     if results.not_tested:
         console.print(Text(f"Not tested: {plural(len(results.not_tested), 'limit')}, listed in the report."))

@@ -21,8 +21,9 @@ from markupsafe import Markup
 
 from robust.metrics.registry import metric_name
 from robust.report.clean import clean_table
+from robust.report.curves import progress
 from robust.report.quantities import duration, level
-from robust.report.rows import Group, commands, findings, groups
+from robust.report.rows import Group, Row, commands, findings, groups
 from robust.report.svg import NARROW, WIDE, legend, pictures, scale_changes
 from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, moment, plural, presentable
 from robust.runner.results import CellResult, MetricResult, Results
@@ -80,6 +81,7 @@ def _page(results: Results, detail: Detail) -> str:
             legends={group.number: [(Markup(svg), text) for svg, text in _legend(group, detail)] for group in arranged},
             detail=detail,
             findings=findings(results, arranged),
+            searches=[(found, Markup(found.picture)) for found in progress(_all_shown(arranged, detail))],
             accepted=[row for group in arranged for row in group.rows if row.cell.accepted],
             clean=clean_table(results),
             commands=_commands(arranged, results, detail),
@@ -93,12 +95,16 @@ def _page(results: Results, detail: Detail) -> str:
     )
 
 
-def _shown(group: Group, detail: Detail) -> list[Any]:
+def _shown(group: Group, detail: Detail) -> list[Row]:
     """The rows of a threat's table: all, or the gravest where a table of all would be too large."""
     if detail.rows is None or len(group.rows) <= detail.rows:
         return group.rows
     gravity = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
     return sorted(group.rows, key=lambda row: gravity.index(row.cell.verdict))[: detail.rows]
+
+
+def _all_shown(arranged: list[Group], detail: Detail) -> list[Row]:
+    return [row for group in arranged for row in _shown(group, detail)]
 
 
 def _pictures(group: Group, results: Results, detail: Detail) -> list[Markup]:

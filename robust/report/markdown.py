@@ -152,7 +152,9 @@ def _flags(results: Results, arranged: list[Group]) -> str:
     for finding in findings(results, arranged):
         causes = " ".join(f"{escape(cause)} ({escape(', '.join(places))})" for cause, places in finding.causes.items())
         remedies = " ".join(escape(remedy) for remedy in finding.remedies)
-        lines.append(f"- **{escape(finding.name.replace('_', ' '))}**: {causes} *Remedy:* {remedies}")
+        lines.append(
+            f"- **{escape(finding.name.replace('_', ' '))}**: {causes} *Remedy:* {remedies} See {code(finding.page)}."
+        )
     return "### Flags\n\n" + "\n".join(lines) if lines else ""
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from robust.metrics.registry import metric_name
-from robust.report.quantities import NBSP, Figures, Quantity, figures, finite, p_value
+from robust.report.quantities import NBSP, Figures, Quantity, figures, finite, fixed, p_value
 from robust.report.text import attack_label, bound_text, change_heading, knowledge, planning
-from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Results, ThreatResult
+from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Results, ThreatResult, flag_page
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,24 @@ def _reason(cell: CellResult) -> str:
         parts.append(f"the interval straddles the bound of {limit}: more seeds or users are missing")
     if cell.verdict == "FAIL" and cell.p_fail is not None:
         parts.append(f"{p_value(cell.p_fail)} after correction")
+    parts += _projection(cell)
     return " ".join(part if part.endswith(".") or part == parts[-1] else f"{part};" for part in parts)
+
+
+def _projection(cell: CellResult) -> list[str]:
+    """`the same deltas, projected onto real items: NDCG@10 −0.4% (3% of the items change)`; nothing elsewhere."""
+    changed = cell.metrics.get("projected_items")
+    if changed is None:
+        return []
+    found = []
+    for name, metric in cell.metrics.items():
+        plain = name.removeprefix("projected_")
+        if plain.startswith("ndcg") and plain != name:
+            found.append(f"{metric_name(plain)} {fixed(-100 * metric.change, 1, signed=True)}%")
+        elif plain.startswith("target_hr") and plain != name:
+            found.append(f"{metric_name(plain)} {fixed(100 * metric.change, 1, signed=True)}{NBSP}pp")
+    share = fixed(100 * changed.attacked, 1)
+    return [f"the same deltas, projected onto real items: {', '.join(found)} ({share}% of the items change)"]
 
 
 @dataclass(frozen=True)
@@ -160,6 +177,11 @@ class Finding:
     name: str
     remedies: list[str]
     causes: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def page(self) -> str:
+        """Where the documentation says more."""
+        return flag_page(self.name)
 
 
 def groups(results: Results) -> list[Group]:

@@ -49,6 +49,20 @@ def prepare_process(folders: list[str]) -> None:
     torch.set_num_threads(THREADS)
 
 
+@contextmanager
+def as_a_worker(folders: list[str]) -> Iterator[None]:
+    """Within this block, this process computes as a worker does."""
+    import torch
+
+    before, path = torch.get_num_threads(), list(sys.path)
+    prepare_process(folders)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        sys.path[:] = path
+
+
 def work(job: Job, store: str, folders: list[str]) -> tuple[Failure | None, float]:
     """Run one step in this process, unless its outcome is there already. Never raises for a step's own fault."""
     global _workshop
@@ -83,21 +97,14 @@ def pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
     # absolute: a warm worker may stand in another folder
     folders, folder = [os.getcwd()], str(store.folder.resolve())
     if engine == "serial" or workers == 1:
-        import torch
-
-        before, path = torch.get_num_threads(), list(sys.path)
 
         def run_now(step: Step) -> Future[tuple[Failure | None, float]]:
             future: Future[tuple[Failure | None, float]] = Future()
             future.set_result(work(step.job(), folder, folders))
             return future
 
-        prepare_process(folders)
-        try:
+        with as_a_worker(folders):
             yield run_now
-        finally:
-            torch.set_num_threads(before)
-            sys.path[:] = path
         return
     from loky import get_reusable_executor
 

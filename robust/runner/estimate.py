@@ -1,21 +1,23 @@
-"""What a review would cost, before it runs: cells, steps, minutes, memory, queries.
+"""What a review would cost, before it runs: cells, steps, minutes, memory.
 
-Minutes come from two measured rates of this package's own code on one core, scaled by the log's size; they are good to
-about a factor of two on another machine, and say nothing about a foreign model's speed.
+Minutes come from a rehearsal of the review in miniature, on this machine (see `robust.runner.rehearsal`). Where a
+victim is trained that is not ours, they come from measured rates of this package's own code instead, which say nothing
+about a foreign model's speed.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from robust.recommenders.resolve import resolve
 from robust.recommenders.settings import TrainingSettings
 from robust.runner.engines import closure
 from robust.runner.looks import clean_steps
 from robust.runner.plan import resolvable
 from robust.runner.prepare import BASELINES, Prepared, Request, prepare
+from robust.runner.rehearsal import Rehearsal, rehearse, training_settings
 from robust.runner.steps import Step
 
 FIT_SECONDS = 1.7e-5  # per row and epoch of a neural victim: 11 s for GRU4Rec on flights, 150 s for SASRec on ml-1m
@@ -41,9 +43,11 @@ def estimate(request: Request) -> list[dict[str, Any]]:
     reasons = Counter(cell.obstacle() or resolvable(cell, request.seed) or "" for cell in prepared.cells)
     rows.append({"name": "cells", "value": f"{len(prepared.cells)}, of which {reasons.pop('', 0)} can be measured"})
     rows += [{"name": "not applicable", "value": f"{count}: {reason}"} for reason, count in reasons.items()]
+    started = time.monotonic()
+    rehearsal = rehearse(prepared, request)
     for look in scenario.seeds:
         steps = _steps(prepared, request.seed, look)
-        seconds = sum(_seconds(step, prepared) for step in steps) / request.workers
+        seconds = sum(_seconds(step, prepared, rehearsal) for step in steps) / request.workers
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(s.kind for s in steps).items()))
         rows.append({"name": f"steps at {look} seeds", "value": kinds})
         rows.append(
@@ -52,6 +56,10 @@ def estimate(request: Request) -> list[dict[str, Any]]:
                 "value": f"about {max(seconds / 60, 0.1):.1f} with {request.workers} workers",
             }
         )
+    how = "rates of another machine: a victim is trained that is not ours"
+    if rehearsal is not None:
+        how = f"a rehearsal of one seed in miniature, {time.monotonic() - started:.0f} s"
+    rows.append({"name": "minutes from", "value": how})
     block = 4 * 256 * (prepared.log.n_items + 1) / 2**20
     rows.append({"name": "memory", "value": f"about {0.6 + 4 * block / 1024:.1f} GB a worker"})
     return rows
@@ -67,7 +75,10 @@ def _steps(prepared: Prepared, first: int, look: int) -> list[Step]:
     return closure(wanted)
 
 
-def _seconds(step: Step, prepared: Prepared) -> float:
+def _seconds(step: Step, prepared: Prepared, rehearsal: Rehearsal | None) -> float:
+    rehearsed = None if rehearsal is None else rehearsal.of(step)
+    if rehearsed is not None:
+        return rehearsed
     if step.kind == "fit":
         if step.params["victim"]["name"] in BASELINES:
             return COUNTED_SECONDS
@@ -81,8 +92,6 @@ def _seconds(step: Step, prepared: Prepared) -> float:
 
 def _rows_trained_on(victim: Mapping[str, Any], rows: int) -> int:
     """Rows times epochs of a fit from scratch; a victim without our settings is taken for one with the defaults."""
-    settings = getattr(resolve(victim["name"], dict(victim["settings"])), "settings", None)
-    if not isinstance(settings, TrainingSettings):
-        settings = TrainingSettings()
+    settings = training_settings(victim) or TrainingSettings()
     per_step = settings.batch_size * settings.context
     return min(max(settings.max_epochs * rows, settings.min_steps * per_step), settings.max_steps * per_step)

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from robust.curve import CurvePoint, mean_curve
+from robust.errors import NotApplicable
 from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, per_user, per_user_shift
 from robust.metrics.beyond import coverage, gini_of_exposure, novelty
+from robust.metrics.stability import frbo, jaccard, rank_list_sensitivity
 from robust.runner.engines import Failure
 from robust.runner.flags import cell_flags
 from robust.runner.plan import Cell, SeedSteps
-from robust.runner.results import BoundResult, CellResult, Control, MetricResult, Point, Verdict
+from robust.runner.results import BoundResult, CellResult, Control, MetricResult, Point, SearchPoint, Verdict
 from robust.runner.store import Store
 from robust.statistics import Judgement, adjusted_p, change_limits, correct_failures, judge
 
@@ -28,7 +32,8 @@ class Measured:
     """A cell's outcomes over the seeds run so far.
 
     Attributes:
-        changed, zero_gradient: per seed, of the attack. previous: the clean lists of the seed before, on its targets.
+        changed: per seed, of the attack. previous: the clean lists of the seed before, on its targets.
+        notes: what the steps noted, of the clean ranking, the fit and the attack.
     """
 
     seeds: list[int] = field(default_factory=list)
@@ -39,7 +44,6 @@ class Measured:
     previous: list[tuple[int, ...]] = field(default_factory=list)
     queries: list[int] = field(default_factory=list)
     changed: list[float] = field(default_factory=list)
-    zero_gradient: list[float] = field(default_factory=list)
     notes: list[Mapping[str, Any]] = field(default_factory=list)
 
 
@@ -72,11 +76,9 @@ def gather(
         measured.previous.append(steps.previous)
         measured.queries.append(int(planning.note["queries"]))
         measured.changed.append(float(planning.note["changed"]))
-        if planning.note.get("zero_gradient") is not None:
-            measured.zero_gradient.append(float(planning.note["zero_gradient"]))
         fit = steps.attacked.inputs.get("model")
-        fit_note = {} if fit is None else (store.get(fit.key) or planning).note
-        measured.notes.append({**fit_note, **planning.note})
+        noted = [store.get(step.key) for step in (steps.clean, fit) if step is not None]
+        measured.notes.append({k: v for found in (*noted, planning) if found for k, v in found.note.items()})
     return measured, None
 
 
@@ -128,13 +130,16 @@ def assess(cell: Cell, measured: Measured, failure: Failure | None) -> Assessmen
     if not measured.seeds or (failure is not None and failure.kind != "time"):
         return Assessment(cell, measured, None, failure)
     bound = cell.threat.bound
-    judgement = judge(
-        values(bound.metric, measured.clean, measured.held),
-        values(bound.metric, measured.attacked, measured.held),
-        kind=bound.kind,
-        limit=bound.limit,
-        fixed_model=cell.fixed,
-    )
+    try:
+        judgement = judge(
+            values(bound.metric, measured.clean, measured.held),
+            values(bound.metric, measured.attacked, measured.held),
+            kind=bound.kind,
+            limit=bound.limit,
+            fixed_model=cell.fixed,
+        )
+    except NotApplicable as error:
+        return Assessment(cell, measured, None, Failure("not_applicable", str(error)))
     return Assessment(cell, measured, judgement, failure)
 
 
@@ -181,7 +186,7 @@ def _chains(assessments: Sequence[Assessment]) -> dict[tuple[str, ...], list[int
         if assessment.judgement is not None:
             chains[assessment.cell.chain].append(index)
     for members in chains.values():
-        members.sort(key=lambda i: -assessments[i].cell.budget_spec.size)
+        members.sort(key=lambda i: -assessments[i].cell.budget.size)
     return chains
 
 
@@ -226,7 +231,7 @@ def result(
         defense=cell.defense_spec.label,
         goal=cell.threat.goal.label,
         budget=cell.budget_spec.label,
-        budget_size=cell.budget_spec.size,
+        budget_size=cell.budget.size,
         knowledge=cell.threat.knowledge.model_dump(mode="json"),
         worst_case=cell.threat.knowledge.next_item,
         planned_on=cell.planned_on,
@@ -256,7 +261,8 @@ def result(
     ]
     record.metrics = _metrics(cell, measured, judgement, floor, train)
     record.control = _control(cell, measured, used)
-    record.flags = cell_flags(cell, measured, record, clean)
+    record.curve = _curve(measured)
+    record.flags = cell_flags(cell, measured, record)
     return record
 
 
@@ -297,6 +303,40 @@ def _metrics(
     if "scores" in cell.victim.capabilities:
         shifts = [per_user_shift(c, a, n_items) for c, a in zip(measured.clean, measured.attacked, strict=True)]
         table["rank_shift"] = MetricResult(clean=0.0, attacked=float(np.mean(shifts)), change=float(np.mean(shifts)))
+    return table | _stability(cell, measured) | _projected(measured)
+
+
+def _projected(measured: Measured) -> dict[str, MetricResult]:
+    """Of an attack on embeddings: what is left of it where every position becomes the nearest real item."""
+    noted = [note["projected"] for note in measured.notes if note.get("projected")]
+    if not noted or len(noted) < len(measured.seeds):
+        return {}
+    table = {}
+    for name in noted[0]:
+        attacked = float(np.mean([means[name] for means in noted if name in means]))
+        if name == "items":
+            table["projected_items"] = MetricResult(clean=0.0, attacked=attacked, change=attacked)
+            continue
+        clean = float(np.nanmean(values(name, measured.clean, measured.held)))
+        exposure = name.startswith("target_hr")
+        table[f"projected_{name}"] = (
+            MetricResult(clean=clean, attacked=attacked, change=attacked - clean)
+            if exposure
+            else _plain(clean, attacked, relative=True)
+        )
+    return table
+
+
+def _stability(cell: Cell, measured: Measured) -> dict[str, MetricResult]:
+    """How alike clean and attacked lists are; as the null, clean lists and those of the seed before."""
+    table = {}
+    clean, attacked = ([ranking.lists for ranking in side] for side in (measured.clean, measured.attacked))
+    beside = list(zip(clean, attacked, strict=True))
+    for name, similarity in (("frbo@10", frbo), ("jaccard@10", jaccard)):
+        alike = float(np.mean([rank_list_sensitivity(*pair, 10, similarity) for pair in beside]))
+        reseeded = [] if cell.fixed else [rank_list_sensitivity(*pair, 10, similarity) for pair in pairwise(clean)]
+        null = 1.0 - float(np.mean(reseeded)) if reseeded else None
+        table[name] = MetricResult(clean=1.0, attacked=alike, change=1.0 - alike, null=null)
     return table
 
 
@@ -305,6 +345,13 @@ def _plain(clean: float, attacked: float, *, relative: bool) -> MetricResult:
     if relative:
         change = change / clean if clean > 0 else 0.0
     return MetricResult(clean=clean, attacked=attacked, change=change)
+
+
+def _curve(measured: Measured) -> list[SearchPoint]:
+    """The mean over seeds of what a search noted."""
+    noted = [[CurvePoint(**point) for point in note.get("curve", ())] for note in measured.notes]
+    curves = [curve for curve in noted if curve]
+    return [SearchPoint(**asdict(point)) for point in mean_curve(curves, [1.0] * len(curves))]
 
 
 def _control(cell: Cell, measured: Measured, used: int) -> Control | None:

@@ -9,16 +9,20 @@ from functools import cached_property
 from typing import Any, Literal
 
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.datasets.filters import is_positional
 from robust.defense import Defense, InputGuard, Sanitizer, TrainingDefense
 from robust.errors import NotApplicable
 from robust.log import InteractionLog
+from robust.metrics.registry import parse_metric
 from robust.recommenders.protocols import Recommender
-from robust.runner.scenario import AttackSpec, DefenseSpec, Scenario, Threat, VictimSpec, WarmStart
+from robust.runner.scenario import AttackSpec, DefenseSpec, Scenario, Stage, Threat, VictimSpec, WarmStart
 from robust.runner.steps import Step, context_of, generator, offers, plugin_params
 from robust.threat import Budget, BudgetSpec, Degrade, Demote, Promote
 
 PlannedOn = Literal["plain", "protected", "surrogate", "none"]
 LIST_LENGTH = 10
+OTHER_SEED = 1_000_003
+"""What an attacker's surrogate has on top of the victim's seed: nobody outside knows how a victim was initialised."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,12 @@ def base_fit(victim: Victim, ground: Ground, seed: int) -> Step | None:
     return Step("fit", {"victim": victim.params, "seed": seed, "defense": None}, {"split": ground.split})
 
 
+def surrogate_fit(surrogate: Victim, ground: Ground, seed: int) -> Step:
+    """The attacker's own model, trained on the clean train rows, which its knowledge grants."""
+    params = {"victim": surrogate.params, "seed": seed + OTHER_SEED, "defense": None}
+    return Step("fit", params, {"split": ground.split})
+
+
 def rank_params(victim: Victim, seed: int, guard: dict[str, Any] | None = None) -> dict[str, Any]:
     """What all rankings of a victim share."""
     return {"victim": victim.params, "seed": seed, "context": victim.context, "k": LIST_LENGTH, "guard": guard}
@@ -96,7 +106,7 @@ class SeedSteps:
 
 @dataclass(frozen=True)
 class Cell:
-    """One attack, at one budget, on one victim behind one defence, planned on one of them."""
+    """One attack, at one budget, on one victim behind one defence, planned on one of them or on a surrogate."""
 
     threat: Threat
     victim: Victim
@@ -105,6 +115,7 @@ class Cell:
     defense_spec: DefenseSpec
     planned_on: PlannedOn
     ground: Ground = field(repr=False)
+    surrogate: Victim | None = None
 
     @cached_property
     def attack(self) -> Attack:
@@ -151,8 +162,8 @@ class Cell:
 
     @property
     def fixed(self) -> bool:
-        """Whether the model is one fixed model, which needs no seeds."""
-        return self.victim.fixed and not self.retrains
+        """Whether the model is one fixed model, which needs no seeds; a surrogate is drawn anew under each."""
+        return self.victim.fixed and not self.retrains and self.planned_on != "surrogate"
 
     @property
     def retrain(self) -> Literal["warm", "scratch", "none"]:
@@ -171,15 +182,24 @@ class Cell:
             return "a training defence needs a recommender whose objective can be changed"
         if isinstance(self.defense, InputGuard) and isinstance(self.attack, EmbeddingAttack):
             return "deltas in the embedding space do not meet a guard that works on item ids"
+        if self.surrogate is not None and isinstance(self.attack, EmbeddingAttack):
+            return "deltas in a surrogate's embedding space mean nothing in the victim's"
         access = self.attack.model_access
-        if access != "none" and {"lists": "lists", "scores": "scores", "gradients": "gradients"}[access] not in able:
-            return f"needs {access}, which this recommender does not offer"
+        asked = able if self.surrogate is None else self.surrogate.capabilities
+        if access != "none" and access not in asked:
+            whose = "this recommender" if self.surrogate is None else f"the surrogate '{self.surrogate.spec.label}'"
+            return f"needs {access}, which {whose} does not offer"
+        if self.attack.needs_times and is_positional(self.ground.log):
+            return f"needs times, but {self.ground.log.name} has positions within each user instead"
         if isinstance(self.attack, PoisoningAttack):
-            if self.budget.users is None and self.budget.rows is None:
-                return "its budget states neither users nor rows"
             if self.budget.users == 0 and self.budget.rows is None:
                 share = self.budget_spec.label
                 return f"{share} of {int((self.ground.log.lengths > 0).sum())} users is less than one fake user"
+            if self.budget.rows == 0 and not self.budget.users:
+                return f"{self.budget_spec.label} of {len(self.ground.log)} rows is less than one row"
+        k = parse_metric(self.threat.bound.metric).k or LIST_LENGTH
+        if k > LIST_LENGTH and "scores" not in able:
+            return f"its bound looks at place {k}, but this recommender gives no scores, only lists of {LIST_LENGTH}"
         return None
 
     def goal(self, seed: int) -> Promote | Demote | Degrade:
@@ -199,6 +219,13 @@ class Cell:
         if self.retrain == "scratch" or base is None or self.ground.retrain == "scratch":
             return Step("fit", params, inputs)
         return Step("fit", {**params, "share": self.ground.retrain.warm}, {**inputs, "base": base})
+
+    def _planned_fit(self, seed: int, measured: Step | None) -> Step | None:
+        """The fit whose model the attacker plans on; `measured` is the one that the attack is measured on."""
+        if self.surrogate is not None:
+            return surrogate_fit(self.surrogate, self.ground, seed)
+        on_plain = self.planned_on == "plain" and self.defense is not None
+        return base_fit(self.victim, self.ground, seed) if on_plain else measured
 
     def _defense_params(self) -> dict[str, Any] | None:
         if self.defense is None:
@@ -221,8 +248,7 @@ class Cell:
         clean_fit = self._fit(seed, None, in_fit)
         clean = Step("rank", {**common, **with_previous}, on(clean_fit))
         control = self._control()
-        on_plain = self.planned_on == "plain" and self.defense is not None
-        planned_fit = base_fit(self.victim, self.ground, seed) if on_plain else clean_fit
+        planned_fit = self._planned_fit(seed, clean_fit)
 
         def attacked(name: str, parameters: Mapping[str, Any]) -> tuple[Step, Step]:
             """The ranked outcome, and the step that says what the attack took."""
@@ -233,6 +259,8 @@ class Cell:
                 "budget": self.budget.model_dump(mode="json"),
                 "knowledge": self.threat.knowledge.model_dump(mode="json"),
             }
+            if self.surrogate is not None:
+                planning |= {"victim": self.surrogate.params, "surrogate": True}
             if isinstance(self.attack, PoisoningAttack):
                 return self._poisoned(seed, planning, in_fit, {**common, **watch})
             if isinstance(self.attack, EvasionAttack):
@@ -252,19 +280,19 @@ class Cell:
         self, seed: int, planning: dict[str, Any], in_fit: dict[str, Any] | None, watch: dict[str, Any]
     ) -> tuple[Step, Step]:
         inputs = {"split": self.ground.split}
-        if self.attack.model_access != "none" and (base := base_fit(self.victim, self.ground, seed)):
-            inputs["model"] = base
         # a model-blind edit is the same for every victim, so its key names none
-        wanted = ("seed", "attack", "goal", "budget", "knowledge")
-        own = {key: planning[key] for key in wanted}
+        wanted = ["seed", "attack", "goal", "budget", "knowledge"]
         if self.attack.model_access != "none":
-            own["victim"] = self.victim.params
+            wanted += ["victim", "surrogate"]
+            if planned := self._planned_fit(seed, base_fit(self.victim, self.ground, seed)):
+                inputs["model"] = planned
+        own = {key: planning[key] for key in wanted if key in planning}
         adaptive = self.planned_on == "protected" and isinstance(self.defense, Sanitizer)
         poison = Step("poison", {**own, "defense": in_fit if adaptive else None}, inputs)
         fit = self._fit(seed, poison, in_fit)
         model = {"model": fit} if fit else {}
-        guard = {"poison": poison} if watch["guard"] else {}
-        return Step("rank", watch, {"split": self.ground.split, **model, **guard}), poison
+        # a guard calibrates on the poisoned rows, and an edit of histories is read at inference too
+        return Step("rank", watch, {"split": self.ground.split, **model, "poison": poison}), poison
 
     def _control(self) -> tuple[str, dict[str, Any]] | None:
         """The random control; for poisoning only on the plain victim, where a fit is not spent on it twice."""
@@ -277,8 +305,14 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9.=%]+", "-", text.lower().replace("ε = ", "epsilon=")).strip("-")
 
 
-def cells(scenario: Scenario, victims: list[Victim], ground: Ground) -> Iterator[Cell]:
-    """All cells, in the scenario's order; those that cannot be measured are among them (see `Cell.obstacle`)."""
+def cells(
+    scenario: Scenario, victims: list[Victim], ground: Ground, surrogates: Mapping[str, Victim]
+) -> Iterator[Cell]:
+    """All cells, in the scenario's order; those that cannot be measured are among them (see `Cell.obstacle`).
+
+    Args:
+        surrogates: by the id of the threat whose attacks are planned on it.
+    """
     for threat in scenario.threats:
         for victim in victims:
             for attack in threat.attacks:
@@ -286,22 +320,23 @@ def cells(scenario: Scenario, victims: list[Victim], ground: Ground) -> Iterator
                     if defense.against is not None and attack.name not in defense.against:
                         continue
                     for planned_on in _planned_on(attack.build(), defense.build(), threat.plan):
+                        surrogate = surrogates[threat.id] if planned_on == "surrogate" else None
                         for budget in threat.budgets:
-                            yield Cell(threat, victim, attack, budget, defense, planned_on, ground)
+                            yield Cell(threat, victim, attack, budget, defense, planned_on, ground, surrogate)
 
 
-def _planned_on(
-    attack: Attack, defense: Defense | None, plan: tuple[Literal["plain", "protected"], ...]
-) -> list[PlannedOn]:
+def _planned_on(attack: Attack, defense: Defense | None, plan: tuple[Stage, ...]) -> list[PlannedOn]:
     """On what an attack is planned: a model-blind one on nothing, unless it searches under a sanitiser's suspicion."""
-    blind = attack.model_access == "none"
-    if defense is None:
-        return ["none" if blind else "plain"]
-    if blind and not isinstance(defense, Sanitizer):
+    direct = [stage for stage in plan if stage != "surrogate"]
+    if attack.model_access == "none":
+        if isinstance(attack, PoisoningAttack) and isinstance(defense, Sanitizer):
+            stages: list[PlannedOn] = ["none" if stage == "plain" else "protected" for stage in direct]
+            return stages or ["none"]
         return ["none"]
-    if blind and isinstance(attack, PoisoningAttack):
-        return ["none" if stage == "plain" else "protected" for stage in plan]
-    return list(plan)
+    elsewhere: list[PlannedOn] = ["surrogate"] if "surrogate" in plan else []
+    if defense is None:
+        return [*(["plain"] if direct else []), *elsewhere]
+    return [*direct, *elsewhere]
 
 
 def resolvable(cell: Cell, seed: int) -> str | None:

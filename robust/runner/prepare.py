@@ -19,7 +19,8 @@ from robust.recommenders.adapt import adapt
 from robust.recommenders.fingerprint import answers_digest
 from robust.recommenders.protocols import Recommender
 from robust.recommenders.resolve import fingerprint, is_fitted, resolve
-from robust.runner.plan import Cell, Ground, Victim, cells, describe_victim
+from robust.runner.contradictions import check_log
+from robust.runner.plan import Cell, Ground, Victim, cells, describe_victim, resolvable
 from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec, load_scenario
 from robust.runner.steps import Step
 from robust.runner.store import Artifact, Store, content_hash
@@ -74,11 +75,19 @@ def prepare(request: Request, store: Store | None) -> Prepared:
     Raises:
         InputError: anything that the user has to mend.
     """
-    scenario = _overridden(load_scenario(request.scenario)[0], request)
+    return expand(_overridden(load_scenario(request.scenario)[0], request), request, store)
+
+
+def expand(scenario: Scenario, request: Request, store: Store | None, log: InteractionLog | None = None) -> Prepared:
+    """The same for a scenario, and a log, that have been read already.
+
+    Raises:
+        InputError: anything that the user has to mend.
+    """
     victims_asked = [(spec, *_resolved(spec)) for spec in scenario.victims]
     if store is not None:
         store.prepare()
-    log = _log(scenario)
+    log = _log(scenario) if log is None else log
     split = _split(scenario, log)
     split, notes = _limited(split, scenario.users)
     split = _by_length(split)
@@ -93,12 +102,27 @@ def prepare(request: Request, store: Store | None) -> Prepared:
         victims.append(describe_victim(spec, model, mark, fixed))
     ground = Ground(_split_step(split, seen), split.train, scenario.retrain, request.seed)
     holdings = Seen.of(split.train, split.users)
-    prepared = Prepared(
-        scenario, log, split, seen, victims, ground, list(cells(scenario, victims, ground)), holdings, notes
-    )
+    check_log(scenario, split.train, holdings)
+    expanded = list(cells(scenario, victims, ground, _surrogates(scenario)))
+    prepared = Prepared(scenario, log, split, seen, victims, ground, expanded, holdings, notes)
     if store is not None:
         write_split(prepared, store)
     return prepared
+
+
+def check_measurable(prepared: Prepared, seed: int) -> None:
+    """Refuse a review of which it is known beforehand that it measures nothing.
+
+    Raises:
+        InputError: no cell can be measured on these victims and this log, with every reason.
+    """
+    reasons = [cell.obstacle() or resolvable(cell, seed) for cell in prepared.cells]
+    if None in reasons:
+        return
+    victims = ", ".join(f"'{victim.spec.label}'" for victim in prepared.victims)
+    named = (f"{cell.attack_spec.name}: {reason}" for cell, reason in zip(prepared.cells, reasons, strict=True))
+    said = "; ".join(dict.fromkeys(named)) or "it has no cells"
+    raise InputError(f"Nothing of this scenario can be measured on {victims}, so nothing was run: {said}.")
 
 
 def write_split(prepared: Prepared, store: Store) -> None:
@@ -129,6 +153,25 @@ def _resolved(spec: VictimSpec) -> tuple[Recommender, str, bool]:
     fixed = is_fitted(model)
     adapted, mark = adapt(model), fingerprint(spec.name, model)
     return adapted, f"{mark}-{answers_digest(adapted)}" if fixed else mark, fixed
+
+
+def _surrogates(scenario: Scenario) -> dict[str, Victim]:
+    """The model on which a threat's attacks are planned, by the threat's id, where they are planned on one.
+
+    Raises:
+        InputError: a surrogate that cannot be trained.
+    """
+    found = {}
+    for threat in scenario.threats:
+        if "surrogate" in threat.plan:
+            model, mark, fixed = _resolved(threat.surrogate)
+            found[threat.id] = describe_victim(threat.surrogate, model, mark, fixed)
+            if fixed or "fit" not in found[threat.id].capabilities:
+                raise InputError(
+                    f"Threat '{threat.id}': the surrogate '{threat.surrogate.label}' cannot be trained by an attacker; "
+                    "name a recommender with fit(log, *, seed), such as gru4rec or sasrec."
+                )
+    return found
 
 
 def _log(scenario: Scenario) -> InteractionLog:

@@ -64,12 +64,35 @@ class Control(Record):
     queries: int = 0
 
 
+def flag_page(name: str) -> str:
+    """The page of the documentation on this flag."""
+    return f"docs/flags/{name}.md"
+
+
 class Flag(Record):
     """A finding about the evaluation itself: cause and remedy."""
 
     name: str
     cause: str
     remedy: str
+
+    @property
+    def page(self) -> str:
+        """Where the documentation says more."""
+        return flag_page(self.name)
+
+
+class SearchPoint(Record):
+    """What a search had reached at one moment, as a mean over sequences and seeds.
+
+    Attributes:
+        queries: asked so far, per sequence. edits: allowed so far.
+        reached: the best so far of the attack's own objective, less what it is on clean sequences.
+    """
+
+    queries: float
+    edits: int
+    reached: float
 
 
 class CellResult(Record):
@@ -100,6 +123,7 @@ class CellResult(Record):
     control: Control | None = None
     flags: list[Flag] = Field(default_factory=list)
     points: list[Point] = Field(default_factory=list)
+    curve: list[SearchPoint] = Field(default_factory=list)
     accepted: str | None = None  # the reason given under `accept:`, while it has not expired
     reproduce: str = ""
     timing: dict[str, float] = Field(default_factory=dict)

@@ -10,11 +10,12 @@ from typing import Any
 
 from robust import __version__
 from robust.datasets import repeat_share
+from robust.runner.across import flag_across
 from robust.runner.engines import closure
 from robust.runner.export import write_run
 from robust.runner.judging import Assessment, adjusted, result
 from robust.runner.looks import Outcome, Progress, take_looks
-from robust.runner.prepare import Prepared, Request, prepare
+from robust.runner.prepare import Prepared, Request, check_measurable, prepare
 from robust.runner.results import CellResult, DatasetResult, Results
 from robust.runner.steps import machine
 from robust.runner.store import Store
@@ -34,6 +35,7 @@ def review(request: Request, progress: Progress | None = None) -> Results:
     began = _now()
     store = Store(request.out / "store")
     prepared = prepare(request, store)
+    check_measurable(prepared, request.seed)
     outcome = take_looks(request, prepared, store, started, progress)
     results = _assemble(request, prepared, store, outcome)
     results.started, results.finished = began, _now()
@@ -66,6 +68,7 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
         record.reproduce = request.command
         record.timing = _cell_seconds(assessment, outcome, prepared)
         records.append(record)
+    flag_across(records, outcome.assessments)
     accept(records, prepared.scenario, datetime.date.today())
     threats = [
         threat_result(threat, [record for record in records if record.threat == threat.id])

@@ -17,6 +17,7 @@ from robust.attack import Attack
 from robust.bounds import Bound
 from robust.defense import Defense
 from robust.errors import InputError, UnknownName
+from robust.runner.contradictions import check_scenario, check_threat
 from robust.threat import BudgetSpec, Frozen, GoalSpec, Knowledge
 
 LOOKS = (3, 5, 10)
@@ -62,7 +63,7 @@ class DefenseSpec(Frozen):
 
     name: str
     parameters: dict[str, Any] = Field(default_factory=dict)
-    against: tuple[str, ...] | None = None
+    against: Annotated[tuple[str, ...], Field(min_length=1)] | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -150,8 +151,16 @@ def _retrain(value: Any) -> Any:
     return WarmStart() if value == "warm" else value
 
 
+Stage = Literal["plain", "protected", "surrogate"]
+
+
 class Threat(Frozen):
-    """One threat: attacks × budgets × defences under one goal, knowledge and bound."""
+    """One threat: attacks × budgets × defences under one goal, knowledge and bound.
+
+    Attributes:
+        plan: on what attacks that look at a model are planned: the plain victim, the protected one, or a `surrogate`,
+            the attacker's own model of the train rows (a transfer attack).
+    """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
     title: str = ""
@@ -160,7 +169,8 @@ class Threat(Frozen):
     attacks: tuple[AttackSpec, ...] = Field(min_length=1)
     budgets: tuple[BudgetSpec, ...] = Field(min_length=1)
     defenses: tuple[DefenseSpec, ...] = (DefenseSpec(name="none"),)
-    plan: tuple[Literal["plain", "protected"], ...] = ("plain", "protected")
+    plan: tuple[Stage, ...] = Field(default=("plain", "protected"), min_length=1)
+    surrogate: VictimSpec = VictimSpec(name="gru4rec")
     bound: Bound
 
     @model_validator(mode="after")
@@ -170,22 +180,26 @@ class Threat(Frozen):
             attack = spec.build()
             if self.goal.kind not in attack.goals:
                 raise ValueError(f"'{spec.name}' pursues {', '.join(sorted(attack.goals))}, not {self.goal.kind}")
-            if not self.knowledge.grants_model(attack.model_access):
+            if set(self.plan) != {"surrogate"} and not self.knowledge.grants_model(attack.model_access):
                 raise ValueError(
                     f"'{spec.name}' needs {attack.model_access} of the model, but knowledge.model is "
                     f"'{self.knowledge.model}'"
                 )
             order = ("none", "popularity", "full")
-            if order.index(self.knowledge.log) < order.index(attack.log_access):
+            if order.index(self.knowledge.log) < order.index(attack.needs_log):
                 raise ValueError(
-                    f"'{spec.name}' needs knowledge.log '{attack.log_access}', but it is '{self.knowledge.log}'"
+                    f"'{spec.label}' needs knowledge.log '{attack.needs_log}', but it is '{self.knowledge.log}'"
                 )
         for defense in self.defenses:
             for name in defense.against or ():
                 if name not in names:
                     raise ValueError(str(UnknownName("attack of this threat", name, names)))
-        if self.bound.kind == "rise" and self.goal.kind == "degrade":
-            raise ValueError("a rise of exposure needs target items: bound a drop, or promote something")
+        if "surrogate" in self.plan and self.knowledge.log != "full":
+            raise ValueError(
+                f"a surrogate is trained on the train rows: it needs knowledge.log 'full', but it is "
+                f"'{self.knowledge.log}'"
+            )
+        check_threat(self)
         return self
 
 
@@ -224,10 +238,7 @@ class Scenario(Frozen):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        identifiers = [threat.id for threat in self.threats]
-        double = {name for name in identifiers if identifiers.count(name) > 1}
-        if double:
-            raise ValueError(f"threat ids are unique; '{sorted(double)[0]}' stands twice")
+        check_scenario(self)
         return self
 
 
@@ -245,9 +256,22 @@ def load_scenario(name: str) -> tuple[Scenario, str]:
             raise InputError(f"There is no scenario file '{name}'. Known scenarios: {_known()}.") from error
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"The scenario file '{name}' cannot be read: {error}.") from error
-        return parse_scenario(text, name), text
+        return _beside(parse_scenario(text, name), path), text
     text = plugins.load("scenarios", name).read_text(encoding="utf-8")
     return parse_scenario(text, f"{name}.yaml"), text
+
+
+def _beside(scenario: Scenario, path: Path) -> Scenario:
+    """Its log and vocabulary as they stand beside the scenario's file; in the current folder only if not there."""
+    source = scenario.dataset
+    if isinstance(source, str):
+        return scenario
+    found = {}
+    for name in ("file", "vocabulary"):
+        given = getattr(source, name)
+        if given is not None and ((path.parent / given).exists() or not Path(given).exists()):
+            found[name] = str(path.parent / given)
+    return scenario.model_copy(update={"dataset": source.model_copy(update=found)})
 
 
 def _known() -> str:
@@ -321,6 +345,7 @@ def _explain(error: Exception, data: Any, source: str) -> str:
     # of a union's complaints, the deepest is about what the user meant
     first = max(error.errors(), key=lambda e: (e["type"] == "extra_forbidden", len(e["loc"])))
     path = [part for part in first["loc"] if isinstance(part, int) or not _is_union_tag(part)]
+    path += getattr(first.get("ctx", {}).get("error"), "where", ())
     line = _line_of(data, path)
     field = ".".join(str(part) for part in path) or "scenario"
     message = first["msg"].removeprefix("Value error, ")

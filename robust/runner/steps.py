@@ -6,12 +6,13 @@ any process of any engine, with the same number of threads, and leave the same b
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import inspect
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, fields
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -24,6 +25,7 @@ import robust
 from robust import measure, plugins
 from robust.access import AccessView
 from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.checks import late_rows
 from robust.defense import Defense, InputGuard, SanitizedRecommender, Sanitizer, TrainingDefense
 from robust.errors import ModelFault, NotApplicable
 from robust.log import InteractionLog, LogEdit, SequenceBatch
@@ -32,6 +34,7 @@ from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Persistent, Recommender, Resumable, capabilities
 from robust.recommenders.resolve import resolve
 from robust.runner.store import Artifact, Store, content_hash
+from robust.sanity import changing_answers_share
 from robust.threat import Budget, Goal, Knowledge
 
 THREADS = 1
@@ -114,31 +117,47 @@ def machine() -> dict[str, Any]:
 
 @cache
 def source_hash(kind: plugins.Kind, name: str) -> str:
-    """Hash of a plugin's module and of what that module takes from its own package."""
+    """Hash of a plugin's module and of all that it imports from its own project: for ours, attacks or defences."""
     plugin = plugins.load(kind, name)
-    package = plugin.__module__.rpartition(".")[0]
+    parts = plugin.__module__.split(".")
+    project = ".".join(parts[: 2 if parts[0] == robust.__name__ else 1])
     waiting, seen = [plugin.__module__], set()
     while waiting:
         module = waiting.pop()
         if module in seen or module not in sys.modules:
             continue
         seen.add(module)
-        for value in vars(sys.modules[module]).values():
-            origin = getattr(value, "__module__", None) if not inspect.ismodule(value) else value.__name__
-            if isinstance(origin, str) and package and origin.startswith(package):
-                waiting.append(origin)
+        waiting += [other for other in _imports(module) if other == project or other.startswith(f"{project}.")]
     digest = hashlib.sha256()
     for module in sorted(seen):
-        path = getattr(sys.modules[module], "__file__", None)
-        if path:
+        if path := getattr(sys.modules[module], "__file__", None):
             digest.update(Path(path).read_bytes())
     return digest.hexdigest()[:16]
 
 
+def _imports(module: str) -> Iterator[str]:
+    """The modules that a module's source names, relative imports resolved."""
+    try:
+        source = inspect.getsource(sys.modules[module])
+    except (OSError, TypeError):  # compiled, or typed at a prompt
+        return
+    package = sys.modules[module].__package__ or ""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*above, *([node.module] if node.module else [])])
+            yield base
+            yield from (f"{base}.{alias.name}" for alias in node.names)
+
+
 def plugin_params(kind: Literal["attacks", "defenses"], name: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A plugin as a step's parameter: name, all fields (what is left out has its default), and its source's hash."""
-    filled = plugins.build(kind, name, parameters).model_dump(mode="json")
-    return {"name": name, "parameters": filled, "source": source_hash(kind, name)}
+    built = plugins.build(kind, name, parameters)
+    filled = {"name": name, "parameters": built.model_dump(mode="json"), "source": source_hash(kind, name)}
+    others = built.runs() if isinstance(built, Attack) else ()
+    return filled | ({"runs": [source_hash(kind, other) for other in others]} if others else {})
 
 
 def generator(seed: int, purpose: str) -> np.random.Generator:
@@ -186,10 +205,12 @@ class Workshop:
         return self._splits[key]
 
     def situation(self, job: Job, context: int) -> Situation:
-        """What an attack at inference meets."""
+        """What an attack at inference meets; histories as poison left them, if it reaches so far."""
         split = self.split(job.inputs["split"])
+        edit = _edit(self, job.inputs.get("poison"))
+        read = split["log"] if edit is None or edit.scope == "train" else edit.apply(split["log"])
         return Situation(
-            split["log"].sequences(context, split["users"]),
+            read.sequences(context, split["users"]),
             split["truth"],
             split["log"],
             split["seen"],
@@ -281,6 +302,19 @@ def fit(workshop: Workshop, job: Job) -> Artifact:
     return Artifact({}, {"refit": refit, **note})
 
 
+def _granted(params: Mapping[str, Any]) -> tuple[Budget, Knowledge]:
+    """Budget and knowledge; of a surrogate its owner knows everything, and asks it as often as they like."""
+    budget, knowledge = Budget(**params["budget"]), Knowledge(**params["knowledge"])
+    if not params.get("surrogate"):
+        return budget, knowledge
+    return budget.model_copy(update={"queries": None}), knowledge.model_copy(update={"model": "gradients"})
+
+
+def _asked(params: Mapping[str, Any], queries: int) -> int:
+    """Queries of the victim: those of a surrogate cost nothing."""
+    return 0 if params.get("surrogate") else queries
+
+
 def _goal(params: Mapping[str, Any]) -> AnyGoal:
     goal: AnyGoal = TypeAdapter(Goal).validate_python(params["goal"])
     return goal
@@ -299,13 +333,14 @@ def poison(workshop: Workshop, job: Job) -> Artifact:
         def suspicion(rows: InteractionLog) -> Any:
             return cleaner.suspicion(rows, generator(seed, "suspicion"))
 
-    budget = Budget(**params["budget"])
+    budget, knowledge = _granted(params)
+    planned_on = workshop.model(params["victim"], job.inputs.get("model")) if "victim" in params else None
     access = AccessView(
         attack=attack.name,
-        knowledge=Knowledge(**params["knowledge"]),
+        knowledge=knowledge,
         n_items=log.n_items,
         log=log,
-        recommender=workshop.model(params["victim"], job.inputs["model"]) if "model" in job.inputs else None,
+        recommender=planned_on,
         suspicion=suspicion,
         queries=budget.queries,
     )
@@ -314,7 +349,17 @@ def poison(workshop: Workshop, job: Job) -> Artifact:
     arrays = {f.name: getattr(edit, f.name) for f in fields(edit) if f.name != "scope"}
     arrays = {name: array for name, array in arrays.items() if array is not None}
     changed = float(edit.fake_users + edit.touched_rows > 0)
-    note = {"scope": edit.scope, "queries": poisoned.queries, "chosen": poisoned.chosen, "changed": changed}
+    queries = _asked(params, poisoned.queries)
+    note: dict[str, Any] = {
+        "scope": edit.scope,
+        "queries": queries,
+        "chosen": poisoned.chosen,
+        "changed": changed,
+        "late_rows": late_rows(edit, log),
+        "sees": access.counter.sees,
+    }
+    if planned_on is not None:
+        note |= measure.gradient_checks(attack, planned_on, log.sequences(context_of(planned_on), split["users"][:64]))
     return Artifact(arrays, note)
 
 
@@ -337,23 +382,28 @@ def rank(workshop: Workshop, job: Job) -> Artifact:
         sequences = SequenceBatch(edited.arrays["items"], situation.sequences.users)
     subject = _subject(workshop, job, protected=True)
     ranking = situation.rank(subject, sequences, tuple(params["targets"]), params["demoted"])
-    return Artifact(ranking.arrays(), {})
+    if "sequences" in job.inputs or "poison" in job.inputs:
+        return Artifact(ranking.arrays(), {})
+    # once for each victim, defence and seed, on clean sequences: nothing that an attack does can change it
+    return Artifact(ranking.arrays(), {"answers_change": changing_answers_share(subject, sequences, situation.k)})
 
 
 def evade(workshop: Workshop, job: Job) -> Artifact:
     """Edited sequences."""
     params = job.params
     attack = cast(EvasionAttack, _attack(params))
+    budget, knowledge = _granted(params)
     sequences, noticed = measure.evade(
         attack,
         workshop.situation(job, params["context"]),
         planned_on=_subject(workshop, job, protected=params["adaptive"]),
         goal=_goal(params),
-        budget=Budget(**params["budget"]),
-        knowledge=Knowledge(**params["knowledge"]),
+        budget=budget,
+        knowledge=knowledge,
         rng=generator(params["seed"], "attack"),
     )
-    return Artifact({"items": sequences.items}, vars(noticed))
+    note = {**asdict(noticed), "queries": _asked(params, noticed.queries)}
+    return Artifact({"items": sequences.items}, note)
 
 
 def perturb(workshop: Workshop, job: Job) -> Artifact:
@@ -375,7 +425,7 @@ def perturb(workshop: Workshop, job: Job) -> Artifact:
         knowledge=Knowledge(**params["knowledge"]),
         rng=generator(params["seed"], "attack"),
     )
-    return Artifact(ranking.arrays(), vars(noticed))
+    return Artifact(ranking.arrays(), asdict(noticed))
 
 
 STEPS: dict[str, Callable[[Workshop, Job], Artifact]] = {

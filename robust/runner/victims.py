@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from robust.measure import Ranking, per_user
-from robust.runner.flags import victim_flags
+from robust.runner.flags import unchecked, victim_flags
 from robust.runner.judging import clean_summary
 from robust.runner.plan import clean_rank
 from robust.runner.prepare import Prepared
@@ -42,6 +42,8 @@ def victim_results(prepared: Prepared, store: Store, seeds: Sequence[int]) -> tu
             )
             if failed:
                 undertrained[victim.spec.label] = flags[0].cause
+        elif rankings:
+            flags = [unchecked()]
         metrics = clean_summary(rankings, train) if rankings else {}
         found.append(VictimResult(victim=victim.spec.label, seeds=known, metrics=metrics, baselines=table, flags=flags))
     return found, undertrained

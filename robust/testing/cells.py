@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
+from robust.runner.across import flag_across
 from robust.runner.judging import Assessment, result, unmeasured
 from robust.runner.looks import take_looks
 from robust.runner.plan import Cell
@@ -66,17 +67,20 @@ class Cells:
         prepared = replace(self.prepared, cells=[cell for cell in self.prepared.cells if cell.id in ids])
         outcome = take_looks(self.request, prepared, store, time.monotonic(), None, self._judge)
         _, undertrained = victim_results(prepared, store, outcome.seeds[: prepared.scenario.seeds[0]])
-        for assessment, (verdict, reason) in zip(outcome.assessments, outcome.verdicts, strict=True):
-            record = self._record(assessment, verdict, reason, undertrained)
-            self.found[record.id] = record
+        records = [
+            self._record(assessment, verdict, reason, undertrained)
+            for assessment, (verdict, reason) in zip(outcome.assessments, outcome.verdicts, strict=True)
+        ]
+        flag_across(records, outcome.assessments)
+        self.found |= {record.id: record for record in records}
         accept(list(self.found.values()), self.prepared.scenario, date.today())
 
     def _larger(self, wanted: Sequence[Cell]) -> list[Cell]:
         """The cells of the same pairs with larger budgets."""
         sizes: dict[tuple[str, ...], float] = {}
         for cell in wanted:
-            sizes[cell.chain] = min(sizes.get(cell.chain, cell.budget_spec.size), cell.budget_spec.size)
-        return [c for c in self.prepared.cells if c.chain in sizes and c.budget_spec.size > sizes[c.chain]]
+            sizes[cell.chain] = min(sizes.get(cell.chain, cell.budget.size), cell.budget.size)
+        return [c for c in self.prepared.cells if c.chain in sizes and c.budget.size > sizes[c.chain]]
 
     def _judge(self, assessments: Sequence[Assessment]) -> list[tuple[Verdict, str]]:
         level = ALPHA / self.pairs
@@ -97,9 +101,7 @@ class Cells:
         larger = [
             a.cell
             for a in everyone
-            if a.cell.chain == cell.chain
-            and a.cell.budget_spec.size > cell.budget_spec.size
-            and a.judgement is not None
+            if a.cell.chain == cell.chain and a.cell.budget.size > cell.budget.size and a.judgement is not None
         ]
         if beyond[cell.id] and all(beyond[other.id] for other in larger):
             return "FAIL", judgement.reason if judgement.verdict == "FAIL" else ""

@@ -198,14 +198,19 @@ def attacks(
         InputError: nothing installed fits.
     """
 
+    order = ("none", "popularity", "full")
+
     def fits(plugin: type[Attack]) -> bool:
-        order = ("none", "popularity", "full")
         known = knowledge is None or (
             knowledge.grants_model(plugin.model_access) and order.index(knowledge.log) >= order.index(plugin.log_access)
         )
         return (kind is None or issubclass(plugin, _ATTACKS[kind])) and known and (goal is None or goal in plugin.goals)
 
-    return st.deferred(lambda: _of_plugins("attacks", fits))
+    def granted(attack: Attack) -> bool:
+        """With its parameters, which may ask for more of the log than its defaults do."""
+        return knowledge is None or order.index(knowledge.log) >= order.index(attack.needs_log)
+
+    return st.deferred(lambda: _of_plugins("attacks", fits).filter(granted))
 
 
 def defenses(*, stage: Literal["log", "input", "training"] | None = None) -> st.SearchStrategy[Defense]:

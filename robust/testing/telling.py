@@ -61,7 +61,7 @@ def message(cell: CellResult, command: str, pairs: int) -> str:
         lines.append(f"  p         {cell.p_fail:.2g}, corrected for {pairs} attack × victim pairs")
     if cell.reason:
         lines.append(f"  reason    {cell.reason}")
-    lines += [f"  flag      {flag.name}: {flag.cause} {flag.remedy}" for flag in cell.flags]
+    lines += [f"  flag      {flag.name}: {flag.cause} {flag.remedy} See {flag.page}." for flag in cell.flags]
     lines += ["", f"Once more:  {command}", f"A report:   {cell.reproduce}"]
     return "\n".join(lines)
 

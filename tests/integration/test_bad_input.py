@@ -64,6 +64,14 @@ def test_a_log_that_cannot_be_used(name: str, robust: Robust, tmp_path: Path, mo
             ("attack", "random", "--log", "flights", "--goal", "promote:cold*5", "--budget", "usrs=1", "--out", "x"),
             "users",
         ),
+        ((*ATTACK, "random", "--goal", "promote:cold*5", "--budget", "users=0"), "not a single one"),
+        ((*ATTACK, "random", "--goal", "promote:cold*5", "--budget", "users=0.01%"), "not a single one"),
+        ((*ATTACK, "random", "--goal", "promote:cold*5", "--budget", "edits=1"), "'random' spends users"),
+        ((*ATTACK, "random", "--goal", "promote:cold*5", "--budget", "users=many"), "a share such as 1%"),
+        ((*ATTACK, "random", "--goal", "promote:cold*5", "--budget", "users=9,profile_length=400"), "316 items"),
+        ((*ATTACK, "random", "--goal", "promote:cold*400", "--budget", "users=9"), "only 63 qualify"),
+        ((*ATTACK, "random", "--goal", "demote:cold*5", "--budget", "users=9"), "not demote"),
+        ((*ATTACK, "alternating", "--goal", "promote:cold*5", "--budget", "users=9"), "needs a model"),
         (("sanitize", "surprise", "--log", "flights", "--out", "x"), "pca"),
     ],
 )
@@ -93,6 +101,64 @@ def test_a_catalogue_of_another_size_is_said_so(
     assert answer.code == 2
     assert "ranks 5 items" in answer.err
     assert "--vocabulary" in answer.err
+
+
+SCENARIO = """\
+dataset: {file: events.csv}
+victims: [markov]
+threats:
+  - id: one
+    goal: {promote: [GOAL], k: 2}
+    knowledge: {log: full, model: gradients}
+    attacks: [ATTACK]
+    budgets: [{BUDGET}]
+    bound: {metric: target_hr@2, kind: rise, limit: 0.05}
+"""
+SOUND = {"GOAL": "c", "ATTACK": "random", "BUDGET": "users: 2"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"GOAL": "zebra"}, "'zebra' is not in"),
+        ({"GOAL": "all"}, "held by all 6 evaluated users"),
+        ({"BUDGET": "users: 0"}, "bad.yaml, line 8: threats.0.budgets.0.users"),
+        ({"BUDGET": "users: 2, profile_length: 99"}, "profile_length = 99"),
+        ({"BUDGET": "epsilon: 1"}, "'random' spends users"),
+        ({"ATTACK": "random, random"}, "stands twice"),
+        ({"ATTACK": "append", "BUDGET": "edits: 1"}, "needs gradients, which this recommender does not offer"),
+    ],
+)
+def test_a_scenario_that_cannot_be_meant(
+    changed: dict[str, str], said: str, robust: Robust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    items = "abcdefghijklm"
+    rows = [f"{user},{item},{place}" for user in range(6) for place, item in enumerate(["all", *items[user:][:4]])]
+    Path("events.csv").write_text("\n".join(["user,item,timestamp", *rows]))
+    text = SCENARIO
+    for name, value in {**SOUND, **changed}.items():
+        text = text.replace(name, value)
+    Path("bad.yaml").write_text(text)
+    answer = robust("review", "bad.yaml", "--out", "out", "--engine", "serial")
+    assert answer.code == 2
+    assert said in answer.err
+    assert "Traceback" not in answer.err + answer.out
+    assert not list(Path("out").rglob("*.parquet"))
+    assert answer.err.count("\n") == 1
+
+
+def test_a_target_that_everybody_holds_cannot_be_promoted(
+    robust: Robust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("events.csv").write_text("user,item,timestamp\n1,a,1\n1,b,2\n2,a,1\n2,c,2\n")
+    told = ("--log", "events.csv", "--budget", "users=1,profile_length=2", "--out", "x.csv")
+    answer = robust("attack", "random", "--goal", "promote:a", *told)
+    assert answer.code == 2
+    assert "'a' is held by all 2 users" in answer.err
+    assert not Path("x.csv").exists()
+    assert robust("attack", "random", "--goal", "promote:b", *told).code == 0
 
 
 def test_a_failed_start_leaves_earlier_results_alone(
