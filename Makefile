@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: install review test lint types contracts check validate validate-verdicts validate-victims validate-attacks \
+.PHONY: install review test lint types contracts check docs validate validate-verdicts validate-victims validate-attacks \
         validate-review bench mutation coverage clean
 
 install: $(VENV)/.installed
@@ -39,6 +39,10 @@ contracts: install
 	$(BIN)/lint-imports
 
 check: lint types contracts test
+
+# the attacks' pages, from what their classes say; a test holds them to it
+docs: install
+	$(BIN)/python -m robust.reference docs/attacks
 
 # Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs.
 validate: validate-verdicts validate-victims validate-attacks validate-review

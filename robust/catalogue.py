@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import warnings
 from typing import Any, cast
 
 from robust import plugins
 from robust.errors import UnknownName
+from robust.reference import facts, page, summary, threat
 
 LISTABLE = (*plugins.KINDS, "metrics")
 
@@ -34,8 +34,19 @@ def listing(kind: str) -> list[dict[str, Any]]:
         except Exception as error:  # noqa: BLE001 - one broken plugin must not hide the others
             warnings.warn(str(error), plugins.BrokenPlugin, stacklevel=2)
             continue
-        rows.append({"name": name, **_facts(plugin), "summary": _summary(plugin)})
+        rows.append({"name": name, **facts(plugin), "summary": summary(plugin)})
     return rows
+
+
+def overview(kind: str) -> list[dict[str, Any]]:
+    """The listing as a terminal has room for it: an attack's threat in one column, its source below its summary."""
+    rows = listing(kind)
+    if kind != "attacks":
+        return rows
+    return [
+        {"name": row["name"], "threat": threat(row), "summary, source": f"{row['summary']}\n{row.get('source', '')}"}
+        for row in rows
+    ]
 
 
 def _scenario_title(name: str) -> str:
@@ -44,25 +55,8 @@ def _scenario_title(name: str) -> str:
     return load_scenario(name)[0].title
 
 
-def _summary(plugin: Any) -> str:
-    text = inspect.getdoc(plugin) or ""
-    return text.split("\n\n")[0].replace("\n", " ").strip()
-
-
-def _facts(plugin: Any) -> dict[str, Any]:
-    """Threat or stage, where a plugin states it."""
-    facts: dict[str, Any] = {}
-    for field in ("stage", "model_access", "log_access", "source"):
-        value = getattr(plugin, field, None)
-        if isinstance(value, str):
-            facts[field] = value
-    if isinstance(goals := getattr(plugin, "goals", None), frozenset):
-        facts["goals"] = ", ".join(sorted(goals))
-    return facts
-
-
 def description(name: str) -> str:
-    """Parameters, defaults, threat model and source of one plugin; or the JSON schema of results.
+    """The reference page of one plugin, as Markdown; a scenario as it stands; or the JSON schema of results.
 
     Raises:
         UnknownName: nothing has this name, in any kind.
@@ -80,38 +74,4 @@ def description(name: str) -> str:
 
 def _describe(kind: plugins.Kind, name: str) -> str:
     plugin = plugins.load(kind, name)
-    if kind == "scenarios":
-        return cast(str, plugin.read_text(encoding="utf-8"))
-    lines = [f"{name} ({kind.removesuffix('s')})", "", inspect.getdoc(plugin) or "", ""]
-    facts = _facts(plugin)
-    control = getattr(plugin, "control", None)
-    tags = getattr(plugin, "tags", ())
-    weaknesses = getattr(plugin, "weaknesses", "")
-    labels = {
-        "source": "Source",
-        "stage": "Acts on",
-        "goals": "Goals",
-        "model_access": "Needs of the model",
-        "log_access": "Needs of the log",
-    }
-    lines += [f"{label}: {facts[key]}" for key, label in labels.items() if key in facts]
-    lines += [f"Control: {control}"] if isinstance(control, str) else []
-    lines += [f"Tags: {', '.join(tags)}"] if tags else []
-    lines += [f"Known weaknesses: {weaknesses}"] if weaknesses else []
-    lines += ["", "Parameters:", *_parameters(plugin)]
-    return "\n".join(lines)
-
-
-def _parameters(plugin: Any) -> list[str]:
-    fields = getattr(plugin, "model_fields", None)
-    if fields is None:
-        settings = getattr(plugin, "settings_type", None)
-        fields = getattr(settings, "model_fields", None)
-    if fields is not None:
-        rows = [
-            f"  {name} = {field.get_default(call_default_factory=True)!r}   {field.description or ''}".rstrip()
-            for name, field in fields.items()
-        ]
-        return rows or ["  none"]
-    signature = inspect.signature(plugin)
-    return [f"  {parameter}" for parameter in signature.parameters.values()] or ["  none"]
+    return cast(str, plugin.read_text(encoding="utf-8")) if kind == "scenarios" else page(name, plugin)

@@ -36,6 +36,7 @@ ModelOption = Annotated[
     str | None, typer.Option("--model", help="A built-in's name, module:attribute, or a checkpoint folder.")
 ]
 SeedOption = Annotated[int, typer.Option(help="First seed; a review uses 3 to 10 consecutive ones.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="A parameter: NAME=VALUE, any number of them.")]
 OutOption = Annotated[Path, typer.Option("--out", help="The run folder.")]
 
 
@@ -143,17 +144,24 @@ def plan(
 
 @app.command()
 def doctor(
-    model: Annotated[str, typer.Option("--model", help="A built-in's name, module:attribute, or a checkpoint folder.")],
+    model: ModelOption = None,
+    attack: Annotated[str | None, typer.Option("--attack", help="Check an attack instead, by its name.")] = None,
+    set_: SetOption = None,
     log: LogOption = None,
     columns: ColumnsOption = None,
     vocabulary: VocabularyOption = None,
     seed: SeedOption = 0,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """Is the model wired up right? Padding, id shift, determinism, batches, order, and its clean metrics."""
-    from robust.doctor import examine
+    """Is a model wired up right (padding, id shift, batches, order)? Does an attack play by the rules?"""
+    from robust.doctor import examine, examine_attack
 
-    examination = examine(model, log=log, columns=_columns(columns), vocabulary=vocabulary, seed=seed)
+    if model is not None and attack is None:
+        examination = examine(model, log=log, columns=_columns(columns), vocabulary=vocabulary, seed=seed)
+    elif attack is not None and model is None:
+        examination = examine_attack(attack, _settings(set_), seed=seed)
+    else:
+        raise InputError("robust doctor examines one thing: give --model SPEC or --attack NAME.")
     _print(examination.rows(), as_json)
     raise typer.Exit(0 if examination.healthy else 3)
 
@@ -164,9 +172,9 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What there is, ours and third parties' alike."""
-    from robust.catalogue import listing
+    from robust.catalogue import listing, overview
 
-    _print(listing(kind), as_json)
+    _print((listing if as_json else overview)(kind), as_json)
 
 
 @app.command()
@@ -201,7 +209,7 @@ def attack(
     goal: Annotated[str, typer.Option(help="promote:ITEM[,ITEM…] or promote:cold*5.")],
     budget: Annotated[str, typer.Option(help="users=1%[,profile_length=20].")],
     out: Annotated[Path, typer.Option("--out", help="CSV or Parquet file to write.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter: order=interleave.")] = None,
+    set_: SetOption = None,
     columns: ColumnsOption = None,
     seed: SeedOption = 0,
 ) -> None:
@@ -219,7 +227,7 @@ def sanitize(
     name: Annotated[str, typer.Argument(help="A sanitiser's name.")],
     log: Annotated[str, typer.Option("--log", help="Interaction log.")],
     out: Annotated[Path, typer.Option("--out", help="CSV or Parquet file to write; scores go beside it.")],
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A parameter: share=0.02.")] = None,
+    set_: SetOption = None,
     columns: ColumnsOption = None,
     seed: SeedOption = 0,
 ) -> None:

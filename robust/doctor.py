@@ -1,17 +1,18 @@
 """Is a model wired up right? What to know before anything is said of its robustness.
 
 The promises that every recommender makes (padding, determinism, batches, gradients, …), id shift, whether order
-matters, and its clean metrics beside baselines.
+matters, and its clean metrics beside baselines. Or, of an attack: does it play by the rules?
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 import numpy as np
 
+from robust import plugins
 from robust.datasets import Split, default_seen, leave_last_out, load_dataset, open_log
 from robust.errors import InputError, ModelFault
 from robust.log import SequenceBatch
@@ -19,7 +20,7 @@ from robust.measure import Seen, per_user, rank
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Recommender, capabilities
 from robust.recommenders.resolve import is_fitted, resolve
-from robust.testing.conformance import Recommended, recommender_checks
+from robust.testing.conformance import Outcome, Recommended, check_attack, recommender_checks
 
 Mark = Literal["ok", "warn", "fail", "info"]
 SAMPLE = 200
@@ -107,6 +108,16 @@ def examine(
     return found
 
 
+def examine_attack(name: str, settings: Mapping[str, Any], *, seed: int) -> Examination:
+    """Run every check of an installed attack, ours or a third party's, with these parameters.
+
+    Raises:
+        UnknownName: no such attack, or it has no such parameter. InputError: it cannot be imported.
+    """
+    attack = plugins.build("attacks", name, settings)
+    return Examination([_finding(outcome) for outcome in check_attack(attack, seed=seed, raises=False)])
+
+
 def _catalogue(model: Recommender, n_items: int) -> Finding:
     if int(model.n_items) == n_items:
         return Finding("catalogue", "ok", f"{n_items} items, as in the log")
@@ -120,12 +131,13 @@ def _catalogue(model: Recommender, n_items: int) -> Finding:
 
 def _promises(subject: Recommended) -> list[Finding]:
     """The conformance suite; fits are repeated on a few users only."""
+    found = [_finding(check(subject)) for check in recommender_checks()]
+    return [replace(f, remedy=REMEDIES.get(f.check, "")) if f.mark == "fail" else f for f in found]
+
+
+def _finding(outcome: Outcome) -> Finding:
     marks: dict[str, Mark] = {"held": "ok", "broken": "fail", "not applicable": "info"}
-    found = []
-    for outcome in (check(subject) for check in recommender_checks()):
-        remedy = REMEDIES.get(outcome.check, "") if outcome.status == "broken" else ""
-        found.append(Finding(outcome.check, marks[outcome.status], outcome.message, remedy))
-    return found
+    return Finding(outcome.check, marks[outcome.status], outcome.message)
 
 
 def _quality(model: Recommender, split: Split, histories: SequenceBatch) -> list[Finding]:

@@ -1,16 +1,23 @@
-"""The command line in this process: arguments in, exit code and output out."""
+"""The command line in this process, and a fresh environment with our wheel in it."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+import sys
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from robust import cli
 
-# a user's project, which runs in an environment of its own
-collect_ignore = ["userproject"]
+# a user's project and a third party's package, which run in an environment of their own
+collect_ignore = ["userproject", "thirdparty"]
+REPOSITORY = Path(__file__).parents[2]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 
 
 @dataclass(frozen=True)
@@ -41,3 +48,34 @@ def robust(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return Answer(code, said.out, said.err)
 
     return call
+
+
+def sh(*command: str | Path, cwd: Path, ok: bool = True, env: dict[str, str] | None = None) -> str:
+    """What a command writes to its output; with `ok` it has to succeed."""
+    words = [str(word) for word in command]
+    run = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+    assert run.returncode == 0 or not ok, run.stdout + run.stderr
+    return run.stdout
+
+
+def build_wheel(source: Path, folder: Path) -> Path:
+    """The wheel of the distribution in `source`, built from a copy, without asking a network for anything."""
+    keep = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "__pycache__", "robust-out", "review")
+    copied = folder / "source"
+    shutil.copytree(source, copied, symlinks=True, ignore=keep)
+    sh(*PIP, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", folder, copied, cwd=folder)
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def fresh_python(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An environment with our wheel; what it depends on is borrowed from the one that runs this test."""
+    folder = tmp_path_factory.mktemp("environment")
+    wheel = build_wheel(REPOSITORY, folder)
+    sh(sys.executable, "-m", "venv", "--without-pip", folder / "venv", cwd=folder)
+    found = folder / "venv" / "bin" / "python"
+    site = Path(sh(found, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
+    sh(*PIP, "install", "--no-deps", "--target", site, wheel, cwd=folder)
+    (site / "borrowed.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    return found

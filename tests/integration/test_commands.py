@@ -11,9 +11,11 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from robust.catalogue import LISTABLE
+from robust import plugins
+from robust.catalogue import LISTABLE, overview
 from robust.datasets import load_dataset, open_log
 from tests.integration.conftest import Robust
+from tests.quality.faults.poisons import PercentForCount
 
 
 @pytest.mark.parametrize("kind", LISTABLE)
@@ -30,8 +32,19 @@ def test_every_listing_names_what_it_lists(kind: str, robust: Robust) -> None:
 def test_show_gives_parameters_and_source(name: str, robust: Robust) -> None:
     answer = robust("show", name)
     assert answer.code == 0
-    assert "Parameters:" in answer.out
-    assert "=" in answer.out.split("Parameters:")[1]
+    assert "=" in answer.out.split("## Parameters")[1]
+
+
+def test_every_attack_is_listed_with_threat_and_source() -> None:
+    for row in overview("attacks"):
+        assert row["threat"].startswith("changes "), row
+        assert plugins.load("attacks", row["name"]).source in row["summary, source"]
+
+
+def test_an_attack_that_says_little_is_listed_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "names", lambda kind: ["blank"])
+    monkeypatch.setattr(plugins, "load", lambda kind, name: type("Blank", (), {"__doc__": None}))
+    assert overview("attacks") == [{"name": "blank", "threat": "", "summary, source": "\n"}]
 
 
 def test_show_gives_scenarios_and_the_schema_of_results(robust: Robust) -> None:
@@ -119,6 +132,29 @@ def test_doctor_finds_the_fault(
     answer = robust("doctor", "--model", f"wired_wrongly:{model}", "--json")
     assert answer.code == 3
     assert {row["name"]: row["result"] for row in json.loads(answer.out)}[check] == "fail"
+
+
+def test_doctor_examines_an_attack_with_its_parameters(robust: Robust) -> None:
+    answer = robust("doctor", "--attack", "bandwagon", "--set", "order=interleave", "--json")
+    assert answer.code == 0
+    found = {row["name"]: row["result"] for row in json.loads(answer.out)}
+    assert found["split"] == "ok"
+    assert found["similarity"] == "info"
+    assert robust("doctor", "--attack", "bandwagon", "--set", "ordre=interleave").code == 2
+
+
+def test_doctor_finds_an_attack_that_spends_too_much(robust: Robust, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "load", lambda kind, name: PercentForCount)
+    answer = robust("doctor", "--attack", "percent", "--json")
+    assert answer.code == 3
+    assert {row["name"]: row["result"] for row in json.loads(answer.out)}["budget"] == "fail"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--model", "markov", "--attack", "random")])
+def test_doctor_examines_one_thing(arguments: tuple[str, ...], robust: Robust) -> None:
+    answer = robust("doctor", *arguments)
+    assert answer.code == 2
+    assert "give --model SPEC or --attack NAME" in answer.err
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
@@ -10,7 +11,8 @@ import pytest
 import torch
 
 from robust import plugins
-from robust.attack import Access, AnyGoal, Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
+from robust.access import Access
+from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.defense import Defense, InputGuard, Sanitizer, Stage, TrainingDefense
 from robust.log import InteractionLog, LogEdit, SequenceBatch
 from robust.threat import Budget, Degrade, Demote, Promote
@@ -27,13 +29,14 @@ every_attack_and_goal = pytest.mark.parametrize(("name", "goal"), pairs, ids=[f"
 
 
 def run(name: str, goal: AnyGoal, *, seed: int = 0, zero: bool = False) -> tuple[Any, SequenceBatch]:
-    """The outcome of a default attack (ART with few steps), and the sequences that it was given."""
-    attack = ATTACKS[name]()
-    model, sequences = LinearBag(), random_sequences(12, 8, 30)
-    access = view(model, log=LOG, n_items=40 if isinstance(attack, PoisoningAttack) else 30)
+    """The outcome of a default attack (one that can do two edits), and the sequences that it was given."""
+    attack = ATTACKS[name](**({"kinds": ("delete",)} if name == "exhaustive" else {}))
+    sequences = random_sequences(12, 8, 30)
+    access = view(LinearBag(40 if isinstance(attack, PoisoningAttack) else 30), log=LOG)
     rng = np.random.default_rng(seed)
     if isinstance(attack, PoisoningAttack):
-        return attack(access, goal, Budget(users=0 if zero else 3, profile_length=7), rng).edit, sequences
+        most = 0 if zero else 3
+        return attack(access, goal, Budget(users=most, profile_length=7, rows=most), rng).edit, sequences
     assert isinstance(attack, EvasionAttack | EmbeddingAttack)
     budget = Budget(edits=0 if zero else 2, epsilon=0.0 if zero else 0.3)
     outcome = attack(access, sequences, goal, budget, rng)
@@ -42,8 +45,8 @@ def run(name: str, goal: AnyGoal, *, seed: int = 0, zero: bool = False) -> tuple
 
 def as_bytes(outcome: Any) -> bytes:
     if isinstance(outcome, LogEdit):
-        assert outcome.times is not None
-        return outcome.add.tobytes() + outcome.times.tobytes()
+        assert outcome.times is not None or not outcome.fake_users
+        return b"".join(np.asarray(getattr(outcome, f.name)).tobytes() for f in fields(outcome) if f.name != "scope")
     return outcome.items.tobytes() if isinstance(outcome, SequenceBatch) else bytes(outcome.numpy().tobytes())
 
 
@@ -55,6 +58,8 @@ def test_an_attack_says_what_it_is(name: str) -> None:
     assert kind.goals <= {"promote", "demote", "degrade"}
     assert kind.goals
     assert kind.model_access in get_args(Access)
+    assert kind.spends
+    assert kind.spends <= {"users", "rows", "edits", "epsilon"}
     assert all("@" in tag or ":" in tag or tag == "control" for tag in kind.tags), "edition-qualified tags"
     assert "Attributes" in (kind.__doc__ or "") or not kind.model_fields
     kind()  # every parameter has a default
@@ -111,8 +116,9 @@ def test_variants_begin_with_the_attack_itself_and_keep_its_budget(name: str) ->
     variants = attack.variants()
     assert variants[0] == attack
     assert len({v.model_dump_json() for v in variants}) == len(variants)
+    goal = next(goal for goal in GOALS if goal.kind in attack.goals)
     for variant in variants:
-        variant(view(log=LOG), Promote(items=(3, 4)), Budget(users=3, profile_length=7), np.random.default_rng(0))
+        variant(view(LinearBag(40), log=LOG), goal, Budget(users=3, profile_length=7, rows=3), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("name", DEFENSES)
@@ -144,9 +150,10 @@ def test_a_defence_acts_alike_for_one_seed_and_leaves_the_log_alone(name: str) -
 
 
 @pytest.mark.parametrize("name", [*ATTACKS, *DEFENSES])
-def test_every_shipped_plugin_has_a_paragraph(name: str) -> None:
+def test_every_shipped_plugin_is_documented(name: str) -> None:
+    """A defence by a paragraph, an attack by a page of its own (tests/unit/test_reference.py) and a link to it."""
     if ({**ATTACKS, **DEFENSES}[name]).__module__.startswith("robust."):
-        assert f"### `{name}`" in PAGE.read_text("utf-8")
+        assert (f"### `{name}`" if name in DEFENSES else f"[{name}](attacks/{name}.md)") in PAGE.read_text("utf-8")
 
 
 def test_logs_of_one_user_or_item_do_not_break_the_sanitisers() -> None:
