@@ -98,22 +98,14 @@ class Softmax:
 
 def make_step(encoder: Encoder, batch: Batch, softmax: Softmax, dropout: Dropout, generator: torch.Generator) -> Step:
     """One batch as an objective sees it; negatives are drawn once, dropout anew with every call of `loss`."""
-    device = encoder.table.device
-    items = torch.from_numpy(batch.items.astype(np.int64)).to(device)
-    lengths = torch.from_numpy(batch.lengths).to(device)
-    mask = items != 0
-    positions = mask.flatten().nonzero().squeeze(1)
-    targets = torch.from_numpy(batch.targets.astype(np.int64)).to(device).flatten()[positions] - 1
+    task = encoder.task(batch, generator)
     negatives = softmax.draw(generator)
 
     def loss(embeddings: Tensor) -> Tensor:
-        hidden = encoder(embeddings, lengths, dropout).flatten(0, 1)
-        if len(positions) < len(hidden):
-            hidden = hidden[positions]
-        return softmax(hidden, encoder.table[1:], targets, negatives)
+        return softmax(task.states(embeddings, dropout), encoder.table[1:], task.targets, negatives)
 
-    embeddings = F.embedding(items, encoder.table, padding_idx=0)
-    return Step(embeddings, mask, encoder.table, generator, loss)
+    embeddings = F.embedding(task.items, encoder.table, padding_idx=0)
+    return Step(embeddings, task.items != 0, encoder.table, generator, loss)
 
 
 def learning_rate(step: int, steps: int, warm_up: float) -> float:
@@ -122,6 +114,13 @@ def learning_rate(step: int, steps: int, warm_up: float) -> float:
     if step < rise:
         return (step + 1) / (rise + 1)
     return 0.5 * (1 + math.cos(math.pi * (step - rise) / max(steps - rise, 1)))
+
+
+def planned_steps(settings: TrainingSettings, log: InteractionLog) -> int:
+    """How many steps a fit to these rows takes, unless it stops early."""
+    per_epoch = len(cut(log, settings.context, np.random.default_rng(0)).first) / settings.batch_size
+    wanted = max(math.ceil(per_epoch * settings.max_epochs), settings.min_steps)
+    return min(wanted, settings.max_steps)
 
 
 def train(
@@ -153,9 +152,7 @@ def train(
     held = hold_out(log, share, settings.validation_users, rng)
     stopping = _EarlyStopping(encoder, held, settings.patience, settings.context)
     if steps is None:
-        per_epoch = len(cut(held.train, settings.context, np.random.default_rng(0)).first) / settings.batch_size
-        wanted = max(math.ceil(per_epoch * settings.max_epochs), settings.min_steps)
-        steps = min(wanted, settings.max_steps)
+        steps = planned_steps(settings, held.train)
     peak = settings.learning_rate * (settings.resume_rate if resumed else 1.0)
     optimiser = new_optimiser(encoder, peak, settings.weight_decay)
     softmax = Softmax(held.train, settings, encoder.table.device)

@@ -15,8 +15,11 @@ from hypothesis import strategies as st
 
 from robust.log import SequenceBatch
 from robust.recommenders.baselines import ItemKNN, Markov, Popularity
+from robust.recommenders.bert4rec import BERT4Rec
+from robust.recommenders.caser import Caser
 from robust.recommenders.checkpoint import load, save
 from robust.recommenders.dropout import OFF
+from robust.recommenders.narm import NARM
 from robust.recommenders.neural import NeuralRecommender
 from robust.recommenders.protocols import Scorer
 from robust.recommenders.recurrent import GRU4Rec, LSTM4Rec, RNN4Rec
@@ -25,7 +28,7 @@ from tests.toys import chain_log
 
 N_ITEMS, CONTEXT = 20, 6
 SMALL: dict[str, Any] = {"context": CONTEXT, "dimension": 8, "max_steps": 15, "batch_size": 64}
-NEURAL = ["SASRec", "GRU4Rec", "LSTM4Rec", "RNN4Rec"]
+NEURAL = ["SASRec", "GRU4Rec", "LSTM4Rec", "RNN4Rec", "NARM", "Caser", "BERT4Rec"]
 ALL = [*NEURAL, "Popularity", "Markov", "Markov3", "ItemKNN"]
 
 sequences = st.lists(st.lists(st.integers(1, N_ITEMS), min_size=0, max_size=9), min_size=1, max_size=7)
@@ -39,6 +42,9 @@ def fitted(name: str) -> Any:
         "GRU4Rec": GRU4Rec(**SMALL, hidden=7),
         "LSTM4Rec": LSTM4Rec(**SMALL),
         "RNN4Rec": RNN4Rec(**SMALL),
+        "NARM": NARM(**SMALL, hidden=7),
+        "Caser": Caser(**SMALL, window=4),
+        "BERT4Rec": BERT4Rec(**SMALL),
         "Popularity": Popularity(),
         "Markov": Markov(),
         "Markov3": Markov(gaps=3),

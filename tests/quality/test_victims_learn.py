@@ -9,13 +9,16 @@ import pytest
 
 from robust.log import InteractionLog
 from robust.recommenders.baselines import ItemKNN, Markov, Popularity
+from robust.recommenders.bert4rec import BERT4Rec
+from robust.recommenders.caser import Caser
+from robust.recommenders.narm import NARM
 from robust.recommenders.protocols import Fittable, Recommender
 from robust.recommenders.recurrent import GRU4Rec, LSTM4Rec, RNN4Rec
 from robust.recommenders.sasrec import SASRec
 from tests.toys import chain_log
 
 SETTINGS: dict[str, Any] = {"context": 12, "dimension": 16, "learning_rate": 1e-2, "max_steps": 300}
-NEURAL = [SASRec, GRU4Rec, LSTM4Rec, RNN4Rec]
+NEURAL = [SASRec, GRU4Rec, LSTM4Rec, RNN4Rec, NARM, Caser, BERT4Rec]
 
 
 def braided_log(users: int = 250, n_items: int = 16, length: int = 13) -> InteractionLog:
@@ -40,7 +43,8 @@ def hit_ratio(model: Recommender, log: InteractionLog, k: int = 1) -> float:
 @pytest.mark.parametrize("kind", [*NEURAL, Markov])
 def test_a_chain_of_successors_is_learnt(kind: type[Fittable]) -> None:
     train, test = chain_log(users=200, seed=0), chain_log(users=200, seed=1)
-    model = kind(**(SETTINGS if kind in NEURAL else {})).fit(train, seed=0)
+    more = {"max_epochs": 30, "max_steps": 500} if kind is BERT4Rec else {}  # it learns from what it hides only
+    model = kind(**(SETTINGS | more if kind in NEURAL else {})).fit(train, seed=0)
     assert hit_ratio(model, test) > 0.97
 
 
@@ -50,7 +54,7 @@ def test_what_ignores_order_does_not_learn_a_chain(kind: type[Fittable]) -> None
     assert hit_ratio(kind().fit(train, seed=0), test) < 0.5
 
 
-@pytest.mark.parametrize("kind", [SASRec, GRU4Rec])
+@pytest.mark.parametrize("kind", [SASRec, GRU4Rec, NARM, Caser, BERT4Rec])
 def test_what_lies_two_steps_back_is_learnt_where_first_order_markov_is_blind(kind: type[Fittable]) -> None:
     log = braided_log()
     assert hit_ratio(Markov().fit(log, seed=0), log) < 0.3
@@ -58,7 +62,7 @@ def test_what_lies_two_steps_back_is_learnt_where_first_order_markov_is_blind(ki
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", [SASRec, GRU4Rec])
+@pytest.mark.parametrize("kind", [SASRec, GRU4Rec, NARM, Caser, BERT4Rec])
 def test_victims_pass_markov_on_the_embedded_flights(kind: type[Fittable]) -> None:
     from robust.datasets import leave_last_out, load_dataset
     from robust.metrics.full_ranking import rank_in_lists

@@ -12,7 +12,10 @@ from torch.nn import functional as F
 
 from robust.errors import InputError
 from robust.log import InteractionLog
+from robust.recommenders.bert4rec import BERT4Rec
+from robust.recommenders.caser import Caser
 from robust.recommenders.dropout import OFF
+from robust.recommenders.narm import NARM
 from robust.recommenders.neural import NeuralRecommender
 from robust.recommenders.recurrent import GRU4Rec, LSTM4Rec, RNN4Rec
 from robust.recommenders.sasrec import SASRec
@@ -22,7 +25,8 @@ from robust.recommenders.windows import batches, cut
 from tests.toys import chain_log
 
 SMALL: dict[str, Any] = {"context": 12, "dimension": 8, "max_steps": 20, "batch_size": 16}
-KINDS = [SASRec, GRU4Rec, LSTM4Rec, RNN4Rec]
+KINDS = [SASRec, GRU4Rec, LSTM4Rec, RNN4Rec, NARM, Caser]
+"""Trained to predict the next item at every position; BERT4Rec is not."""
 
 
 def plain_torch_gradients(model: NeuralRecommender, log: InteractionLog) -> tuple[Tensor, dict[str, Tensor]]:
@@ -62,7 +66,7 @@ def test_a_step_has_the_loss_and_gradients_of_a_plain_loop(kind: type[NeuralReco
         assert torch.allclose(got, gradient, atol=1e-6), name
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [*KINDS, BERT4Rec])
 def test_the_same_seed_gives_the_same_bits_and_another_seed_others(kind: type[NeuralRecommender]) -> None:
     log = chain_log(users=60)
     before = torch.random.get_rng_state()
