@@ -98,8 +98,9 @@ class PoisoningAttack(Attack):
         the ROC curve with which the sanitiser tells fakes from genuine users.
         """
         self._check_goal(goal)
-        if all(getattr(budget, limit) is None for limit in self.spends):
-            raise NotApplicable(f"'{self.name}' poisons a log: its budget states {' or '.join(sorted(self.spends))}")
+        spent = [limit for limit in Budget.model_fields if limit in self.spends]
+        if all(getattr(budget, limit) is None for limit in spent):
+            raise NotApplicable(f"'{self.name}' poisons a log: its budget states {' or '.join(spent)}, such as 1%")
         if access.knows_defense and self.model_access == "none":
             candidates = self.variants()
             seed = int(rng.integers(2**63))  # the same for all, so that forms differ in their parameters only

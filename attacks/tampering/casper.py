@@ -30,7 +30,7 @@ from pydantic import Field
 from robust.access import AccessView
 from robust.attack import AnyGoal, PoisoningAttack
 from robust.attacks.tampering.cascade import cascade_sizes
-from robust.attacks.tampering.operations import ItemChoice, Operation, draw_rows, granted_rows, tamper
+from robust.attacks.tampering.operations import ItemChoice, Operation, draw_rows, tamper
 from robust.log import LogEdit, Scope
 from robust.threat import Budget
 
@@ -68,7 +68,7 @@ class Casper(PoisoningAttack):
 
     def poison(self, access: AccessView, goal: AnyGoal, budget: Budget, rng: np.random.Generator) -> LogEdit:
         """The operation on `budget.rows` rows, or on all there are."""
-        log, granted = access.log, granted_rows(self.name, budget)
+        log, granted = access.log, budget.rows or 0
         shuffled = draw_rows(log, len(log), rng)
         largest = np.argsort(-cascade_sizes(log, self.window)[shuffled], kind="stable")[:granted]
         return tamper(log, shuffled[largest], self.operation, self.item, self.scope, rng)

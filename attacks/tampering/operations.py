@@ -15,24 +15,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.errors import NotApplicable
 from robust.log import Int32, Int64, InteractionLog, LogEdit, Scope
-from robust.threat import Budget
 
 Operation = Literal["deletion", "replacement", "insertion"]
 ItemChoice = Literal["unpopular", "uniform"]
 """`unpopular`: the item with the fewest train rows (at least one), the next but one where it stands there already."""
-
-
-def granted_rows(attack: str, budget: Budget) -> int:
-    """How many rows may be touched.
-
-    Raises:
-        NotApplicable: the budget states none, such as one of fake users only.
-    """
-    if budget.rows is None:
-        raise NotApplicable(f"'{attack}' changes rows of genuine users: its budget states rows, such as rows: 10%")
-    return budget.rows
 
 
 def draw_rows(log: InteractionLog, count: int, rng: np.random.Generator) -> Int64:

@@ -30,7 +30,7 @@ from pydantic import Field
 
 from robust.access import AccessView
 from robust.attack import AnyGoal, PoisoningAttack
-from robust.attacks.tampering.operations import granted_rows, share_out
+from robust.attacks.tampering.operations import share_out
 from robust.log import LogEdit, Scope
 from robust.threat import Budget
 
@@ -69,7 +69,7 @@ class PositionRemoval(PoisoningAttack):
     def poison(self, access: AccessView, goal: AnyGoal, budget: Budget, rng: np.random.Generator) -> LogEdit:
         """At most `budget.rows` rows removed."""
         log = access.log
-        lost = share_out(log, self.n, self.keep, granted_rows(self.name, budget), rng)[log.user]
+        lost = share_out(log, self.n, self.keep, budget.rows or 0, rng)[log.user]
         length = log.lengths[log.user]
         first = {"beginning": np.zeros_like(lost), "middle": (length - lost) // 2, "end": length - lost}[self.where]
         removed = (log.position >= first) & (log.position < first + lost)

@@ -19,7 +19,6 @@ from robust.attacks.tampering.operations import (
     Operation,
     draw_rows,
     draw_rows_of_users,
-    granted_rows,
     share_out,
     tamper,
 )
@@ -59,7 +58,7 @@ class RandomTampering(PoisoningAttack):
 
     def poison(self, access: AccessView, goal: AnyGoal, budget: Budget, rng: np.random.Generator) -> LogEdit:
         """The operation on `budget.rows` rows, or on all there are."""
-        log, granted = access.log, granted_rows(self.name, budget)
+        log, granted = access.log, budget.rows or 0
         if self.per_user is None:
             rows = draw_rows(log, granted, rng)
         else:

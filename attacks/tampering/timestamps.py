@@ -29,7 +29,7 @@ from pydantic import model_validator
 
 from robust.access import AccessView
 from robust.attack import AnyGoal, PoisoningAttack
-from robust.attacks.tampering.operations import draw_rows, granted_rows
+from robust.attacks.tampering.operations import draw_rows
 from robust.datasets.filters import is_positional
 from robust.errors import NotApplicable
 from robust.log import Int64, InteractionLog, LogEdit, Scope
@@ -83,7 +83,7 @@ class Timestamps(PoisoningAttack):
         Raises:
             NotApplicable: the log's times are positions within each user.
         """
-        log, granted = access.log, granted_rows(self.name, budget)
+        log, granted = access.log, budget.rows or 0
         if is_positional(log):
             raise NotApplicable(f"{log.name}: timestamps are positions within each user, so no time can be wrong")
         rows = draw_rows(log, granted, rng)

@@ -333,10 +333,10 @@ def _planned_on(attack: Attack, defense: Defense | None, plan: tuple[Stage, ...]
             stages: list[PlannedOn] = ["none" if stage == "plain" else "protected" for stage in direct]
             return stages or ["none"]
         return ["none"]
-    elsewhere: list[PlannedOn] = ["surrogate"] if "surrogate" in plan else []
-    if defense is None:
-        return [*(["plain"] if direct else []), *elsewhere]
-    return [*direct, *elsewhere]
+    planned: list[PlannedOn] = [*direct]
+    if defense is None and direct:
+        planned = ["plain"]
+    return [*planned, "surrogate"] if "surrogate" in plan else planned
 
 
 def resolvable(cell: Cell, seed: int) -> str | None:

@@ -11,7 +11,9 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal, get_args, get_origin
 
 import numpy as np
+from hypothesis import reject
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
@@ -233,7 +235,17 @@ def parameters(plugin: type[Any]) -> st.SearchStrategy[Any]:
     Raises:
         InputError: a required field of a type that is not known here, without examples.
     """
-    return st.builds(plugin, **{name: _values(plugin, name, field) for name, field in plugin.model_fields.items()})
+    fields = {name: _values(plugin, name, field) for name, field in plugin.model_fields.items()}
+
+    @st.composite
+    def valid(draw: st.DrawFn) -> Any:
+        given = {name: draw(values) for name, values in fields.items()}
+        try:
+            return plugin(**given)
+        except ValidationError:  # values that are each within their limits, and do not go together
+            reject()
+
+    return valid()
 
 
 def _values(plugin: type[Any], name: str, field: FieldInfo) -> st.SearchStrategy[Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import find, given, settings
 from hypothesis import strategies as st
+from hypothesis.errors import NoSuchExample
 from pydantic import Field
 
 from robust import plugins
@@ -138,7 +139,10 @@ def test_every_installed_attack_is_drawn(name: str) -> None:
 
 def test_attacks_are_chosen_by_kind_and_knowledge() -> None:
     blind = ours.attacks(kind="evasion", knowledge=Knowledge(model="lists"))
-    assert {find(blind, lambda _: True).name} == {"random-substitution"}
+    found = find(blind, lambda attack: attack.name == "random-substitution")
+    assert found == plugins.build("attacks", "random-substitution", {})
+    with pytest.raises(NoSuchExample):
+        find(blind, lambda attack: attack.model_access not in ("none", "lists"), settings=settings(max_examples=200))
     for attack in (find(ours.attacks(kind="poisoning", goal="degrade"), lambda _: True),):
         assert isinstance(attack, PoisoningAttack)
         assert "degrade" in attack.goals

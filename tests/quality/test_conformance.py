@@ -53,6 +53,8 @@ CHEAP: dict[str, dict[str, Any]] = {
     "greedy": {"candidates": 20},
     "beam": {"candidates": 20},
     "universal-suffix": {"rounds": 3},
+    "strongest": {"members": ["substitution", "random-substitution"]},
+    "strongest-embedding": {"members": [{"name": "apgd", "steps": 2}, {"name": "pgd", "steps": 2}]},
 }
 
 

@@ -8,14 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from robust import plugins
 from robust.attack import EmbeddingAttack, EvasionAttack
 from robust.attacks.embedding.strongest_embedding import StrongestEmbedding
 from robust.attacks.evasion.strongest import Strongest
 from robust.attacks.portfolio import Member, chosen_on_the_other_half, usable
 from robust.errors import InputError, NotApplicable
 from robust.harm import harm_against
-from robust.testing.conformance import check_attack
 from robust.threat import Budget, Degrade, Knowledge, Promote
 from tests.toys import LinearBag, ListsOnly, random_sequences, view
 
@@ -88,8 +86,3 @@ def test_the_strongest_deltas_are_some_members_own() -> None:
     found = attack(view(model), sequences, Degrade(), Budget(epsilon=0.5), np.random.default_rng(0))
     assert (found.deltas != 0).flatten(1).any(dim=1).all()
     assert torch.isfinite(found.deltas).all()
-
-
-@pytest.mark.parametrize("name", ["strongest", "strongest-embedding"])
-def test_portfolios_play_by_the_rules(name: str) -> None:
-    check_attack(plugins.build("attacks", name, {}))
