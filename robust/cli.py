@@ -135,7 +135,7 @@ def plan(
     workers: Annotated[int, typer.Option(min=1, help="Processes; one thread each.")] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
-    """What that review would run: cells, steps, minutes, memory. Runs nothing."""
+    """What that review would run: cells, steps, minutes (from a rehearsal in miniature), memory."""
     from robust.runner.estimate import estimate
 
     request = _request(scenario, log, columns, vocabulary, model, seed, workers=workers)

@@ -21,6 +21,7 @@ flights, one edit through `surprise` leaves NDCG@10 .28 instead of .44 (clean .5
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -122,14 +123,17 @@ class Substitution(EvasionAttack):
             proposals = propose(gradient, items[rows], free[rows], catalogue, reach)
             if not unguarded:
                 proposals = _passing_first(access, clean, items, rows, proposals).first(self.candidates)
-            best, value = self._try(access, clean, objective, items, rows, proposals)
+
+            def note(most: Tensor, edit: int = edit, rows: Tensor = rows, reached: Tensor = reached) -> None:
+                track.note(edit + 1, won.index_add(0, rows, (most - reached).clamp_min(0)))
+
+            best, value = self._try(access, clean, objective, items, rows, proposals, note)
             chosen = best[:, None]
             position = proposals.positions.gather(1, chosen)[:, 0]
             better = value > reached
             changed = rows[better]
             items[changed, position[better]] = proposals.items.gather(1, chosen)[better, 0]
             won[changed] += (value - reached)[better]
-            track.note(edit + 1, won)
             reached = torch.where(better, value, reached)
             free[rows, position] = False
             if self.gain == "first-order":  # where nothing helped, nothing would again
@@ -146,8 +150,13 @@ class Substitution(EvasionAttack):
         items: Tensor,
         rows: Tensor,
         proposals: Proposals,
+        note: Callable[[Tensor], None],
     ) -> tuple[Tensor, Tensor]:
-        """Ask the model about each proposal: the best one's column, and the objective that it reaches."""
+        """Ask the model about each proposal: the best one's column, and the objective that it reaches.
+
+        Args:
+            note: told, after each column, the most that each row has reached.
+        """
         values = torch.full(proposals.valid.shape, -torch.inf)
         for column in range(proposals.valid.shape[1]):
             asked = proposals.valid[:, column].nonzero()[:, 0]
@@ -158,6 +167,7 @@ class Substitution(EvasionAttack):
             )
             scores = access.model.score(clean[rows[asked].numpy()].with_items(tried.numpy()))
             values[asked, column] = objective.take(rows[asked])(torch.from_numpy(scores))
+            note(values.amax(dim=1))
         value, best = values.max(dim=1)
         return best, value
 
