@@ -44,7 +44,8 @@ check: lint types contracts test
 docs: install
 	$(BIN)/python -m robust.reference docs/attacks
 
-# Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs.
+# Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs; ROBUST_CACHE, if it is set, one
+# in which fitted victims are kept from one run of validate-attacks to the next.
 validate: validate-verdicts validate-victims validate-attacks validate-review
 
 validate-verdicts: install
@@ -54,7 +55,9 @@ validate-victims: install
 	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_victims.py -s
 
 validate-attacks: install
-	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_attacks.py -s
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest -s \
+	  tests/validation/test_attacks.py tests/validation/test_substitution.py tests/validation/test_append.py \
+	  tests/validation/test_removal.py tests/validation/test_poisoning.py tests/validation/test_controls.py
 
 validate-review: install
 	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_review.py -s

@@ -15,6 +15,7 @@ from pydantic import Field
 from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
 from robust.attacks.evasion.feedback import Feedback, Signal, questions_about_clean
+from robust.attacks.evasion.tries import affordable, best_of
 from robust.errors import NotApplicable
 from robust.log import Int32, SequenceBatch
 from robust.threat import Budget
@@ -46,25 +47,19 @@ class RandomAppend(EvasionAttack):
         rng: np.random.Generator,
     ) -> SequenceBatch:
         """int32 [B, L + edits]; `tries` queries a sequence, and one or two more for the clean one."""
-        edits, tries = budget.edits or 0, self.tries
-        allowed = access.queries_left(len(sequences))
-        if allowed is not None:
-            clean = questions_about_clean(self.feedback, goal, access.knowledge.next_item)
-            tries = max(min(tries, allowed - clean), 1)
-        shape = (len(sequences), edits)
-        kept = draw_appended(shape, goal, access.n_items, rng)
-        if tries > 1:
-            track, rows = access.curve.track(len(sequences)), np.arange(len(sequences))
-            seen = Feedback(access, sequences, goal, self.feedback, self.k)
-            most = seen(rows, np.concatenate([sequences.items, kept], axis=1))
-            track.note(edits, most)
-            for _ in range(tries - 1):
-                drawn = draw_appended(shape, goal, access.n_items, rng)
-                hurt = seen(rows, np.concatenate([sequences.items, drawn], axis=1))
-                better = hurt > most
-                kept[better], most[better] = drawn[better], hurt[better]
-                track.note(edits, most)
-        return SequenceBatch(np.concatenate([sequences.items, kept], axis=1), sequences.users)
+        shape = (len(sequences), budget.edits or 0)
+
+        def draw() -> Int32:
+            return np.concatenate([sequences.items, draw_appended(shape, goal, access.n_items, rng)], axis=1)
+
+        questions = questions_about_clean(self.feedback, goal, access.knowledge.next_item)
+        tries = affordable(self.tries, access, sequences, questions)
+        if tries == 1:
+            return SequenceBatch(draw(), sequences.users)
+        track = access.curve.track(len(sequences))
+        seen, rows = Feedback(access, sequences, goal, self.feedback, self.k), np.arange(len(sequences))
+        kept = best_of(tries, draw, lambda forms: seen(rows, forms), lambda most: track.note(shape[1], most))
+        return SequenceBatch(kept, sequences.users)
 
 
 def draw_appended(shape: tuple[int, int], goal: AnyGoal, n_items: int, rng: np.random.Generator) -> Int32:

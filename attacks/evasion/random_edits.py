@@ -20,7 +20,8 @@ from robust.attack import AnyGoal, EvasionAttack
 from robust.attacks.evasion.edit_family import NaturalKind, draw_edits
 from robust.attacks.evasion.feedback import Feedback, Signal, questions_about_clean
 from robust.attacks.evasion.item_choice import Choice, coldest, drawing
-from robust.log import SequenceBatch
+from robust.attacks.evasion.tries import affordable, best_of
+from robust.log import Int32, SequenceBatch
 from robust.threat import Budget
 
 
@@ -57,24 +58,19 @@ class RandomEdits(EvasionAttack):
         rng: np.random.Generator,
     ) -> SequenceBatch:
         """The most harmful draw [B, L + edits]; `tries` queries a sequence, and one or two more for the clean one."""
-        edits, tries = budget.edits or 0, self.tries
-        allowed = access.queries_left(len(sequences))
-        if allowed is not None:
-            clean = questions_about_clean(self.feedback, goal, access.knowledge.next_item)
-            tries = max(min(tries, allowed - clean), 1)
-        draw = drawing(self.choice, access, rng)
+        edits = budget.edits or 0
+        item = drawing(self.choice, access, rng)
         cold = coldest(access) if "insert-cold" in self.kinds else None
         room = np.pad(sequences.items, ((0, 0), (edits, 0)))
-        kept = draw_edits(room, edits, self.kinds, self.window, draw, cold, rng)
-        if tries > 1:
-            track, rows = access.curve.track(len(sequences)), np.arange(len(sequences))
-            seen = Feedback(access, sequences, goal, self.feedback, self.k)
-            most = seen(rows, kept)
-            track.note(edits, most)
-            for _ in range(tries - 1):
-                drawn = draw_edits(room, edits, self.kinds, self.window, draw, cold, rng)
-                hurt = seen(rows, drawn)
-                better = hurt > most
-                kept[better], most[better] = drawn[better], hurt[better]
-                track.note(edits, most)
+
+        def draw() -> Int32:
+            return draw_edits(room, edits, self.kinds, self.window, item, cold, rng)
+
+        questions = questions_about_clean(self.feedback, goal, access.knowledge.next_item)
+        tries = affordable(self.tries, access, sequences, questions)
+        if tries == 1:
+            return SequenceBatch(draw(), sequences.users)
+        track = access.curve.track(len(sequences))
+        seen, rows = Feedback(access, sequences, goal, self.feedback, self.k), np.arange(len(sequences))
+        kept = best_of(tries, draw, lambda forms: seen(rows, forms), lambda most: track.note(edits, most))
         return SequenceBatch(kept, sequences.users)

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
+from robust.attacks.evasion.tries import affordable, best_of
 from robust.harm import gain_of, overlap
 from robust.log import Int32, SequenceBatch
 from robust.threat import Budget
@@ -42,24 +43,17 @@ class RandomSubstitution(EvasionAttack):
         rng: np.random.Generator,
     ) -> SequenceBatch:
         """The most harmful draw; one try asks nothing, more ask `tries` queries a sequence and the clean list."""
-        tries = self.tries
-        allowed = access.queries_left(len(sequences))
-        if allowed is not None:
-            tries = max(min(tries, allowed - 1), 1)
-        kept = draw_substitutions(sequences.items, access.n_items, budget.edits or 0, rng)
+        edits = budget.edits or 0
+
+        def draw() -> Int32:
+            return draw_substitutions(sequences.items, access.n_items, edits, rng)
+
+        tries = affordable(self.tries, access, sequences, 1)
         if tries == 1:
-            return sequences.with_items(kept)
+            return sequences.with_items(draw())
         track = access.curve.track(len(sequences))
         harm, clean = self._harm(access, sequences, goal)
-        most = harm(kept)
-        track.note(budget.edits or 0, most - clean)
-        for _ in range(tries - 1):
-            drawn = draw_substitutions(sequences.items, access.n_items, budget.edits or 0, rng)
-            hurt = harm(drawn)
-            better = hurt > most
-            kept[better], most[better] = drawn[better], hurt[better]
-            track.note(budget.edits or 0, most - clean)
-        return sequences.with_items(kept)
+        return sequences.with_items(best_of(tries, draw, harm, lambda most: track.note(edits, most - clean)))
 
     def _harm(self, access: AccessView, sequences: SequenceBatch, goal: AnyGoal) -> tuple[Any, Any]:
         """A function of items [B, L] that says, per row, how far the goal is reached, by lists; and its clean value."""
