@@ -303,7 +303,7 @@ class Situation:
             log=self.log,
             recommender=planned_on,
             next_items=next_items,
-            queries=budget.queries,
+            queries=_allowed(budget, planned_on, len(self.sequences)),
         )
 
     def rank(
@@ -320,6 +320,13 @@ class Situation:
             trained=self.trained,
             k=self.k,
         )
+
+
+def _allowed(budget: Budget, planned_on: Recommender | None, callers: int) -> int | None:
+    """Queries in all: the budget's, or what a service grants so many callers, if that is less."""
+    each = getattr(planned_on, "queries_allowed", None)
+    limits = [limit for limit in (budget.queries, None if each is None else int(each) * callers) if limit is not None]
+    return min(limits, default=None)
 
 
 def evade(

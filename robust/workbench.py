@@ -160,6 +160,7 @@ def write_sanitized(
     if not isinstance(sanitizer, Sanitizer):
         raise InputError(f"'{name}' does not clean a log; sanitisers do, such as 'pca'.")
     log = _open(source, columns)
+    sanitizer.check_log(log)
     suspicion = asked(sanitizer, "suspicion", lambda: sanitizer.suspicion(log, np.random.default_rng(seed)))
     suspects = sanitizer.suspects(suspicion, log)
     kept = sanitizer.clean(log, np.random.default_rng(seed))

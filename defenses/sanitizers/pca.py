@@ -21,18 +21,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from robust.defense import Sanitizer
+from robust.defense import Detector
 from robust.log import InteractionLog
 
 SMALL = 16
 """Matrices with a side up to this are decomposed whole; ARPACK needs more rows and columns than components."""
 
 
-class PCAVarSelect(Sanitizer):
-    """Removes the `share` of the active users that load least on the first components.
+class PCAVarSelect(Detector):
+    """Suspects the users that load least on the first components.
 
     Attributes:
-        share: assumed attack size, a share of the active users. components: how many principal components count.
+        components: how many principal components count.
     """
 
     name: ClassVar[str] = "pca"
@@ -43,7 +43,6 @@ class PCAVarSelect(Sanitizer):
         "popular items, short profiles) load like it and are missed: judge it by the adaptive search."
     )
 
-    share: float = Field(default=0.03, gt=0, lt=1)
     components: int = Field(default=3, ge=1)
 
     def suspicion(self, log: InteractionLog, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -53,14 +52,6 @@ class PCAVarSelect(Sanitizer):
         if len(active):
             suspicion[active] = -loadings(log, active, self.components, rng)
         return suspicion
-
-    def suspects(self, suspicion: NDArray[np.float64], log: InteractionLog) -> NDArray[np.bool_]:
-        """bool [n_users]: the assumed number of most suspicious active users, rounded down; lower ids first at ties."""
-        active = np.flatnonzero(log.lengths > 0)
-        flagged = np.zeros(log.n_users, dtype=bool)
-        worst = np.argsort(-suspicion[active], kind="stable")[: int(self.share * len(active) + 1e-9)]
-        flagged[active[worst]] = True
-        return flagged
 
 
 def loadings(

@@ -148,7 +148,8 @@ class _Bidirectional(Encoder):
         def states(embeddings: Tensor, dropout: Dropout) -> Tensor:
             return self.fill(embeddings, lengths, places, dropout)[wanted]
 
-        return Task(whole.scatter(1, places, 0), whole.gather(1, places)[wanted] - 1, states)
+        rows = wanted.nonzero()[:, 0]
+        return Task(whole.scatter(1, places, 0), whole.gather(1, places)[wanted] - 1, rows, states)
 
     def _hide(self, lengths: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """The places to hide, int64 [B, Q], and bool [B, Q], False where a row has fewer and its first is repeated."""

@@ -35,7 +35,7 @@ def _softmax(logits: Tensor, out: Tensor) -> tuple[Tensor, Tensor]:
 
 class _Full(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor | None) -> Tensor:
         n, n_items = len(hidden), len(items)
         chunk = _chunk_rows(hidden, n_items)
         logits_buffer, softmax_buffer = hidden.new_empty(2, chunk, n_items)
@@ -51,27 +51,36 @@ class _Full(torch.autograd.Function):
             softmax, normaliser = _softmax(logits, softmax_buffer[:size])
             losses[start : start + size] = normaliser - logits.gather(1, chosen).squeeze(1)
             softmax.scatter_add_(1, chosen, softmax.new_full((size, 1), -1.0))  # now ∂loss/∂logits
+            if weights is not None:
+                softmax.mul_(weights[start : start + size].unsqueeze(1))
             if hidden_gradient is not None:
                 torch.mm(softmax, items, out=hidden_gradient[start : start + size])
             if items_gradient is not None:
                 items_gradient.addmm_(softmax.T, rows)
-        ctx.gradients = tuple(None if g is None else g.div_(n) for g in (hidden_gradient, items_gradient))
-        return losses.mean()
+        total = _total(weights, n)
+        ctx.gradients = tuple(None if g is None else g.div_(total) for g in (hidden_gradient, items_gradient))
+        return losses.mean() if weights is None else losses.mul_(weights).sum() / total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(None if g is None else g * gradient for g in ctx.gradients), None)
+        return (*(None if g is None else g * gradient for g in ctx.gradients), None, None)
 
 
-def cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor) -> Tensor:
+def cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean cross-entropy of the full softmax; equal to `F.cross_entropy(hidden @ items.T, targets)`.
 
     Args:
         hidden: [N, D], one row per target position. items: [V, D]. targets: int64 [N], rows of `items`.
+        weights: [N], constant, for a weighted mean; where their sum is 0, so is the loss.
     """
-    loss: Tensor = _Full.apply(hidden, items, targets)  # type: ignore[no-untyped-call]
+    loss: Tensor = _Full.apply(hidden, items, targets, weights)  # type: ignore[no-untyped-call]
     return loss
+
+
+def _total(weights: Tensor | None, n: int) -> float:
+    """What a sum over positions is divided by."""
+    return n if weights is None else float(weights.sum()) or 1.0
 
 
 @dataclass(frozen=True)
@@ -101,7 +110,13 @@ class Negatives:
 class _Sampled(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, positives: Tensor, negatives: Tensor, correction: Tensor, column: Tensor
+        ctx: Any,
+        hidden: Tensor,
+        positives: Tensor,
+        negatives: Tensor,
+        correction: Tensor,
+        column: Tensor,
+        weights: Tensor | None,
     ) -> Tensor:
         n, count = len(hidden), len(negatives)
         chunk = _chunk_rows(hidden, count + 1)
@@ -120,20 +135,25 @@ class _Sampled(torch.autograd.Function):
             softmax, normaliser = _softmax(logits, softmax_buffer[: len(rows)])
             losses[part] = normaliser - logits[:, 0]
             softmax[:, 0] -= 1.0  # now ∂loss/∂logits
+            if weights is not None:
+                softmax.mul_(weights[part].unsqueeze(1))
             missed = softmax[:, :1]
             hidden_gradient[part] = torch.addmm(missed * own, softmax[:, 1:], negatives)
             positives_gradient[part] = missed * rows
             negatives_gradient.addmm_(softmax[:, 1:].T, rows)
-        ctx.gradients = tuple(g.div_(n) for g in (hidden_gradient, positives_gradient, negatives_gradient))
-        return losses.mean()
+        total = _total(weights, n)
+        ctx.gradients = tuple(g.div_(total) for g in (hidden_gradient, positives_gradient, negatives_gradient))
+        return losses.mean() if weights is None else losses.mul_(weights).sum() / total
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return (*(g * gradient for g in ctx.gradients), None, None)
+        return (*(g * gradient for g in ctx.gradients), None, None, None)
 
 
-def sampled_cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives) -> Tensor:
+def sampled_cross_entropy(
+    hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives, weights: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy with the softmax's denominator estimated from negatives that all positions share.
 
     Bengio and Senécal 2003; Jean et al. 2015, section 3. exp(s_target) + Σ_j exp(s_j) / (m q_j) over m draws from q
@@ -141,10 +161,40 @@ def sampled_cross_entropy(hidden: Tensor, items: Tensor, targets: Tensor, negati
     negative that is the target itself is left out.
 
     Args:
-        hidden: [N, D]. items: [V, D]. targets: int64 [N].
+        hidden: [N, D]. items: [V, D]. targets: int64 [N]. weights: [N], constant, for a weighted mean.
     """
     positives, others = F.embedding(targets, items), F.embedding(negatives.items, items)
     column = negatives.column[targets]
     correction = negatives.correction.to(hidden.dtype)
-    loss: Tensor = _Sampled.apply(hidden, positives, others, correction, column)  # type: ignore[no-untyped-call]
+    loss: Tensor = _Sampled.apply(hidden, positives, others, correction, column, weights)  # type: ignore[no-untyped-call]
     return loss
+
+
+def candidate_logits(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives | None) -> Tensor:
+    """[N, C], the logits whose softmax the losses above are of: all items, or the target first and then the negatives.
+
+    For an objective of its own on what a position predicts. It holds [N, C], which the losses avoid.
+    """
+    if negatives is None:
+        return hidden @ items.T
+    positives, others = F.embedding(targets, items), F.embedding(negatives.items, items)
+    logits = torch.addmm(negatives.correction.to(hidden.dtype), hidden, others.T)
+    column = negatives.column[targets]
+    hit = column >= 0
+    left_out = torch.zeros_like(logits, dtype=torch.bool)
+    left_out[hit, column[hit]] = True
+    own = (hidden * positives).sum(dim=1, keepdim=True)
+    return torch.cat([own, logits.masked_fill(left_out, -torch.inf)], dim=1)
+
+
+@torch.no_grad()
+def position_losses(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives | None) -> Tensor:
+    """[N], the cross-entropy of each position, without a gradient. Arguments as above."""
+    columns = len(items) if negatives is None else len(negatives.items) + 1
+    losses = []
+    for start in range(0, len(hidden), _chunk_rows(hidden, columns)):
+        part = slice(start, start + _chunk_rows(hidden, columns))
+        logits = candidate_logits(hidden[part], items, targets[part], negatives)
+        own = targets[part].unsqueeze(1) if negatives is None else torch.zeros_like(targets[part]).unsqueeze(1)
+        losses.append(torch.logsumexp(logits, dim=1) - logits.gather(1, own).squeeze(1))
+    return torch.cat(losses) if losses else hidden.new_zeros(0)

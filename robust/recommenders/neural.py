@@ -24,7 +24,7 @@ from robust.recommenders.protocols import Capability, Float32
 from robust.recommenders.recent import Recent, same_catalogue
 from robust.recommenders.replacements import evaluate_in_full, objective_of_states
 from robust.recommenders.settings import TrainingSettings, parse
-from robust.recommenders.training import Objective, Progress, plain, train
+from robust.recommenders.training import Augment, Objective, Progress, plain, train
 
 _RANKING_BATCH = 256
 
@@ -52,6 +52,17 @@ class NeuralRecommender:
             f"{name}={getattr(self.settings, name)!r}" for name in sorted(self.settings.model_fields_set)
         )
         return f"{type(self).__name__}({changed})"
+
+    def with_settings(self, **changed: Any) -> Self:
+        """The same recommender, weights included, with some settings changed: for what it is trained to next.
+
+        Raises:
+            InputError: a setting that does not exist, or one out of range.
+        """
+        other = copy(self)
+        given = {name: getattr(self.settings, name) for name in self.settings.model_fields_set}
+        other.settings = parse(self.settings_type, type(self).__name__, given | changed)
+        return other
 
     @property
     def context(self) -> int:
@@ -101,6 +112,8 @@ class NeuralRecommender:
         seed: int,
         share: float | None = None,
         objective: Objective | None = None,
+        augment: Augment | None = None,
+        replays: int = 1,
         progress: Progress | None = None,
     ) -> Self:
         """A new recommender, trained on `log`.
@@ -110,6 +123,7 @@ class NeuralRecommender:
                 another, lower cycle of the learning rate, for this share of the steps of the original fit, without
                 early stopping: two arms that are resumed alike differ in their logs only.
             objective: what to minimise; the plain loss by default.
+            augment: changes each batch of windows before it is used. replays: steps taken on each batch.
             progress: told after every step where the fit stands.
 
         Raises:
@@ -131,7 +145,15 @@ class NeuralRecommender:
             encoder.load_state_dict(self.encoder.state_dict())
             steps = max(round(share * self.steps), 1)
         trained = train(
-            encoder, log, self.settings, seed=seed, steps=steps, objective=objective or plain, progress=progress
+            encoder,
+            log,
+            self.settings,
+            seed=seed,
+            steps=steps,
+            objective=objective or plain,
+            augment=augment,
+            replays=replays,
+            progress=progress,
         )
         fitted.steps = trained.steps if share is None else self.steps
         fitted._model = trained.encoder.requires_grad_(False)

@@ -19,12 +19,13 @@ class Task:
 
     Attributes:
         items: int64 [B, L], what is shown, aligned to the left; 0 where no item is.
-        targets: int64 [P], the items to predict, counted from 0.
+        targets: int64 [P], the items to predict, counted from 0. rows: int64 [P], the window that each belongs to.
         states: from the embedded items [B, L, D] and dropout to the states [P, D] that predict them.
     """
 
     items: Tensor
     targets: Tensor
+    rows: Tensor
     states: Callable[[Tensor, Dropout], Tensor]
 
 
@@ -39,4 +40,4 @@ def next_items(encoder: Callable[[Tensor, Tensor, Dropout], Tensor], batch: Batc
         hidden = encoder(embeddings, lengths, dropout).flatten(0, 1)
         return hidden if len(positions) == len(hidden) else hidden[positions]
 
-    return Task(items, targets, states)
+    return Task(items, targets, positions // items.shape[1], states)

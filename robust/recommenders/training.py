@@ -21,7 +21,13 @@ from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.recommenders.alignment import align_left
 from robust.recommenders.allocator import tune_allocator
-from robust.recommenders.cross_entropy import Negatives, cross_entropy, sampled_cross_entropy
+from robust.recommenders.cross_entropy import (
+    Negatives,
+    candidate_logits,
+    cross_entropy,
+    position_losses,
+    sampled_cross_entropy,
+)
 from robust.recommenders.dropout import Dropout
 from robust.recommenders.encoder import Encoder
 from robust.recommenders.settings import TrainingSettings
@@ -31,26 +37,59 @@ _FEWEST_VALIDATION_USERS = 20
 _VALIDATION_BATCH = 256
 
 
+class Loss(Protocol):
+    """The scalar mean loss over all target positions, from embeddings [B, L, D], with dropout on.
+
+    A weighted mean where constant `weights` [P] are given: one per target position, see `Step.rows`.
+    """
+
+    def __call__(self, embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
+        """A scalar with a gradient."""
+        ...
+
+
 @dataclass(frozen=True)
 class Step:
-    """One batch, as a training objective sees it. Sequences are aligned to the left; padding follows them.
+    """One batch of windows, as a training objective sees it. Windows are aligned to the left; padding follows them.
 
     Attributes:
         embeddings: [B, L, D], the embedded items; gradients flow to the item table.
+        items: int64 [B, L], what is shown, 0 where no item is (padding, or hidden by a cloze task).
         mask: bool [B, L], True at items.
         table: [n_items + 1, D], the item table.
+        users: int64 [B], whose windows they are: dense numbers of the log that is fitted to.
+        rows: int64 [P], the window of each target position. targets: int64 [P], the items to predict, counted from 1.
         generator: for an objective's own randomness.
-        loss: the scalar mean loss over all target positions, from embeddings [B, L, D], with dropout on.
+        loss: the mean loss from embeddings.
+        losses: the loss of each target position [P] from embeddings, without a gradient.
+        logits: from embeddings to [P, C], with a gradient: scores of all items, or with a sampled softmax of the
+            target first and the negatives after it. The same columns in every call within a step.
+        loss_at: the mean loss with another item table [n_items + 1, D], on the input's and the output's side.
+        through: this batch, its task and its negatives through another encoder of the same kind (a teacher).
+        number, of: this is step `number` (from 0) of at most `of`. replay: how often this batch came before.
     """
 
     embeddings: Tensor
+    items: Tensor
     mask: Tensor
     table: Tensor
+    users: Tensor
+    rows: Tensor
+    targets: Tensor
     generator: torch.Generator
-    loss: Callable[[Tensor], Tensor]
+    loss: Loss
+    losses: Callable[[Tensor], Tensor]
+    logits: Callable[[Tensor], Tensor]
+    loss_at: Callable[[Tensor], Tensor]
+    through: Callable[[Encoder], Step]
+    number: int = 0
+    of: int = 1
+    replay: int = 0
 
 
 Objective = Callable[[Step], Tensor]
+Augment = Callable[[Batch, np.random.Generator], Batch]
+"""Changes a batch of windows before it is made into a question; the log itself stays as it is."""
 
 
 def plain(step: Step) -> Tensor:
@@ -90,22 +129,73 @@ class Softmax:
         """Negatives for one step; None for the full softmax."""
         return None if self.full else Negatives.draw(self.weights, self.count, generator)
 
-    def __call__(self, hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives | None) -> Tensor:
+    def __call__(
+        self,
+        hidden: Tensor,
+        items: Tensor,
+        targets: Tensor,
+        negatives: Negatives | None,
+        weights: Tensor | None = None,
+    ) -> Tensor:
         if negatives is None:
-            return cross_entropy(hidden, items, targets)
-        return sampled_cross_entropy(hidden, items, targets, negatives)
+            return cross_entropy(hidden, items, targets, weights)
+        return sampled_cross_entropy(hidden, items, targets, negatives, weights)
 
 
-def make_step(encoder: Encoder, batch: Batch, softmax: Softmax, dropout: Dropout, generator: torch.Generator) -> Step:
+def make_step(
+    encoder: Encoder,
+    batch: Batch,
+    softmax: Softmax,
+    dropout: Dropout,
+    generator: torch.Generator,
+    *,
+    number: int = 0,
+    of: int = 1,
+    replay: int = 0,
+) -> Step:
     """One batch as an objective sees it; negatives are drawn once, dropout anew with every call of `loss`."""
+    drawn_from = generator.get_state()
     task = encoder.task(batch, generator)
     negatives = softmax.draw(generator)
+    items = encoder.table[1:]
 
-    def loss(embeddings: Tensor) -> Tensor:
-        return softmax(task.states(embeddings, dropout), encoder.table[1:], task.targets, negatives)
+    def loss(embeddings: Tensor, weights: Tensor | None = None) -> Tensor:
+        return softmax(task.states(embeddings, dropout), items, task.targets, negatives, weights)
 
-    embeddings = F.embedding(task.items, encoder.table, padding_idx=0)
-    return Step(embeddings, task.items != 0, encoder.table, generator, loss)
+    def losses(embeddings: Tensor) -> Tensor:
+        with torch.no_grad():
+            return position_losses(task.states(embeddings, dropout), items, task.targets, negatives)
+
+    def logits(embeddings: Tensor) -> Tensor:
+        return candidate_logits(task.states(embeddings, dropout), items, task.targets, negatives)
+
+    def loss_at(table: Tensor) -> Tensor:
+        embeddings = F.embedding(task.items, table, padding_idx=0)
+        return softmax(task.states(embeddings, dropout), table[1:], task.targets, negatives)
+
+    def through(other: Encoder) -> Step:
+        again = torch.Generator(generator.device)
+        again.set_state(drawn_from)
+        return make_step(other, batch, softmax, Dropout(0.0, again), again, number=number, of=of, replay=replay)
+
+    return Step(
+        embeddings=F.embedding(task.items, encoder.table, padding_idx=0),
+        items=task.items,
+        mask=task.items != 0,
+        table=encoder.table,
+        users=torch.from_numpy(batch.users).to(encoder.table.device),
+        rows=task.rows,
+        targets=task.targets + 1,
+        generator=generator,
+        loss=loss,
+        losses=losses,
+        logits=logits,
+        loss_at=loss_at,
+        through=through,
+        number=number,
+        of=of,
+        replay=replay,
+    )
 
 
 def learning_rate(step: int, steps: int, warm_up: float) -> float:
@@ -131,6 +221,8 @@ def train(
     seed: int,
     steps: int | None = None,
     objective: Objective = plain,
+    augment: Augment | None = None,
+    replays: int = 1,
     progress: Progress | None = None,
 ) -> Trained:
     """Train `encoder` in place.
@@ -138,6 +230,8 @@ def train(
     Args:
         steps: None fits from scratch, with early stopping on a validation set made out of `log` alone. A number
             trains for exactly that many steps on all rows, with a fresh optimiser and a lower learning rate.
+        augment: changes each batch, once, however often it is replayed.
+        replays: consecutive steps on the same batch; the number of steps stays as it is.
 
     Raises:
         InputError: no user of the log has two rows, so there is no next item to learn from.
@@ -159,11 +253,16 @@ def train(
     dropout = Dropout(settings.dropout, generator)
     stream = endless(held.train, settings, rng)
     done = 0
+    batch = None
     for done in range(1, steps + 1):
+        replay = (done - 1) % replays
+        if batch is None or replay == 0:
+            batch = next(stream) if augment is None else augment(next(stream), rng)
         for group in optimiser.param_groups:
             group["lr"] = peak * learning_rate(done - 1, steps, settings.warm_up)
         optimiser.zero_grad(set_to_none=True)
-        objective(make_step(encoder, next(stream), softmax, dropout, generator)).backward()  # type: ignore[no-untyped-call]
+        step = make_step(encoder, batch, softmax, dropout, generator, number=done - 1, of=steps, replay=replay)
+        objective(step).backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         due = done * settings.validations // steps > (done - 1) * settings.validations // steps
         if due and stopping.enough_users and stopping.is_over():

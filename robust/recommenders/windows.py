@@ -31,12 +31,13 @@ class Batch:
 
     Attributes:
         items: int32 [B, L], 0 beyond a window's end. targets: int32 [B, L], the next item, 0 where there is none.
-        lengths: int64 [B].
+        lengths: int64 [B]. users: int64 [B], whose windows they are.
     """
 
     items: Int32
     targets: Int32
     lengths: Int64
+    users: Int64
 
     @property
     def mask(self) -> Bool:
@@ -82,7 +83,8 @@ def gather(log: InteractionLog, first: Int64, length: Int64) -> Batch:
     index = np.where(valid, first[:, None] + place, 0)
     items: Int32 = np.where(valid, log.item[index], 0)
     targets: Int32 = np.where(valid, log.item[np.where(valid, index + 1, 0)], 0)
-    return Batch(items, targets, length)
+    users = np.searchsorted(log.offsets, first, side="right") - 1
+    return Batch(items, targets, length, users.astype(np.int64))
 
 
 @dataclass(frozen=True)

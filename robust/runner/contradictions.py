@@ -125,9 +125,12 @@ def check_log(scenario: Scenario, train: InteractionLog, holdings: Seen) -> None
 
     Raises:
         InputError: a target that does not exist, or that everybody holds already; a list or a fake profile longer than
-            the catalogue.
+            the catalogue; a defence that can do nothing on these rows.
     """
     for threat in scenario.threats:
+        for spec in threat.defenses:
+            if (defense := spec.build()) is not None:
+                defense.check_log(train)
         for said in _about_log(threat, train, holdings):
             raise InputError(f"Threat '{threat.id}': {said}")
 

@@ -10,19 +10,27 @@ from typing import Any, Literal
 
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.datasets.filters import is_positional
-from robust.defense import Defense, InputGuard, Sanitizer, TrainingDefense
+from robust.defense import Defense, Sanitizer, Stage
 from robust.errors import NotApplicable
 from robust.log import InteractionLog
 from robust.metrics.registry import parse_metric
 from robust.recommenders.protocols import Recommender
-from robust.runner.scenario import AttackSpec, DefenseSpec, Scenario, Stage, Threat, VictimSpec, WarmStart
-from robust.runner.steps import Step, context_of, generator, offers, plugin_params
+from robust.runner.scenario import AttackSpec, DefenseSpec, Planned, Scenario, Threat, VictimSpec, WarmStart
+from robust.runner.steps import OTHER_SEED, Step, context_of, generator, offers, plugin_params
 from robust.threat import Budget, BudgetSpec, Degrade, Demote, Promote
 
 PlannedOn = Literal["plain", "protected", "surrogate", "none"]
 LIST_LENGTH = 10
-OTHER_SEED = 1_000_003
-"""What an attacker's surrogate has on top of the victim's seed: nobody outside knows how a victim was initialised."""
+LACKS = {
+    "lists": "that recommends",
+    "scores": "that gives scores",
+    "fit": "that can be retrained",
+    "resume": "that can be trained further",
+    "update": "that can be updated",
+    "gradients": "that gives gradients",
+    "loss": "whose objective can be changed",
+}
+"""What a recommender would have to be, by the capability that a defence misses."""
 
 
 @dataclass(frozen=True)
@@ -158,7 +166,11 @@ class Cell:
     @property
     def retrains(self) -> bool:
         """Whether the attack is measured on a victim fitted for it."""
-        return isinstance(self.attack, PoisoningAttack) or isinstance(self.defense, (Sanitizer, TrainingDefense))
+        return isinstance(self.attack, PoisoningAttack) or self._acts_in("log", "training")
+
+    def _acts_in(self, *stages: Stage) -> bool:
+        """Whether there is a defence, and it acts in one of these."""
+        return self.defense is not None and self.defense.stage in stages
 
     @property
     def fixed(self) -> bool:
@@ -178,10 +190,12 @@ class Cell:
         able = self.victim.capabilities
         if self.retrains and "fit" not in able:
             return "needs a recommender that can be retrained: this one has no fit(log, *, seed)"
-        if isinstance(self.defense, TrainingDefense) and "loss" not in able:
-            return "a training defence needs a recommender whose objective can be changed"
-        if isinstance(self.defense, InputGuard) and isinstance(self.attack, EmbeddingAttack):
+        if self.defense is not None and (missing := self.defense.needs - able):
+            return f"the defence needs a recommender {' and '.join(LACKS[name] for name in sorted(missing))}"
+        if self._acts_in("input") and isinstance(self.attack, EmbeddingAttack):
             return "deltas in the embedding space do not meet a guard that works on item ids"
+        if self._acts_in("serving") and isinstance(self.attack, EmbeddingAttack):
+            return "deltas in the embedding space do not pass through a service, which is asked with item ids"
         if self.surrogate is not None and isinstance(self.attack, EmbeddingAttack):
             return "deltas in a surrogate's embedding space mean nothing in the victim's"
         access = self.attack.model_access
@@ -236,8 +250,8 @@ class Cell:
         """The steps of this cell under this seed."""
         goal, previous = self.goal(seed), self._previous(seed)
         defense = self._defense_params()
-        in_fit = defense if isinstance(self.defense, (Sanitizer, TrainingDefense)) else None
-        guard = defense if isinstance(self.defense, InputGuard) else None
+        in_fit = defense if self._acts_in("log", "training") else None
+        guard = defense if self._acts_in("input", "serving") else None
         common = rank_params(self.victim, seed, guard)
         watch = {"targets": list(goal.items), "demoted": goal.kind == "demote"}
         with_previous = {**watch, "targets": [*goal.items, *previous]}
@@ -325,7 +339,7 @@ def cells(
                             yield Cell(threat, victim, attack, budget, defense, planned_on, ground, surrogate)
 
 
-def _planned_on(attack: Attack, defense: Defense | None, plan: tuple[Stage, ...]) -> list[PlannedOn]:
+def _planned_on(attack: Attack, defense: Defense | None, plan: tuple[Planned, ...]) -> list[PlannedOn]:
     """On what an attack is planned: a model-blind one on nothing, unless it searches under a sanitiser's suspicion."""
     direct = [stage for stage in plan if stage != "surrogate"]
     if attack.model_access == "none":

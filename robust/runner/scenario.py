@@ -151,7 +151,7 @@ def _retrain(value: Any) -> Any:
     return WarmStart() if value == "warm" else value
 
 
-Stage = Literal["plain", "protected", "surrogate"]
+Planned = Literal["plain", "protected", "surrogate"]
 
 
 class Threat(Frozen):
@@ -169,7 +169,7 @@ class Threat(Frozen):
     attacks: tuple[AttackSpec, ...] = Field(min_length=1)
     budgets: tuple[BudgetSpec, ...] = Field(min_length=1)
     defenses: tuple[DefenseSpec, ...] = (DefenseSpec(name="none"),)
-    plan: tuple[Stage, ...] = Field(default=("plain", "protected"), min_length=1)
+    plan: tuple[Planned, ...] = Field(default=("plain", "protected"), min_length=1)
     surrogate: VictimSpec = VictimSpec(name="gru4rec")
     bound: Bound
 

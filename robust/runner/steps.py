@@ -26,7 +26,7 @@ from robust import measure, plugins
 from robust.access import AccessView
 from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.checks import late_rows
-from robust.defense import Defense, InputGuard, SanitizedRecommender, Sanitizer, TrainingDefense
+from robust.defense import Defense, SanitizedRecommender, Sanitizer, SeenThrough, TrainingDefense
 from robust.errors import ModelFault, NotApplicable
 from robust.log import InteractionLog, LogEdit, SequenceBatch
 from robust.measure import Seen, Situation
@@ -38,6 +38,9 @@ from robust.sanity import changing_answers_share
 from robust.threat import Budget, Goal, Knowledge
 
 THREADS = 1
+OTHER_SEED = 1_000_003
+"""What an attacker's own draws have on top of the victim's seed: nobody outside knows how a victim was initialised, or
+with what a defence is randomised."""
 
 
 @dataclass(frozen=True)
@@ -363,13 +366,21 @@ def poison(workshop: Workshop, job: Job) -> Artifact:
     return Artifact(arrays, note)
 
 
-def _subject(workshop: Workshop, job: Job, protected: bool) -> Recommender:
-    """The plain or guarded victim. A sanitiser or training defence has already acted in the `fit` step."""
+def _subject(workshop: Workshop, job: Job) -> Recommender:
+    """The plain victim, or guarded or served. A sanitiser or training defence has already acted in the `fit` step."""
     model = workshop.model(job.params["victim"], job.inputs.get("model"))
     guard = _defense(job.params.get("guard"))
-    if protected and isinstance(guard, InputGuard):
-        return guard.protect(model, log=_train_rows(workshop, job), seed=job.params["seed"])
-    return model
+    if guard is None:
+        return model
+    return guard.protect(model, log=_train_rows(workshop, job), seed=job.params["seed"])
+
+
+def _planned_on(workshop: Workshop, job: Job) -> Recommender:
+    """What an attack at inference is planned on: a model, or what an attacker who knows its defence makes of that."""
+    if not job.params["adaptive"]:
+        return workshop.model(job.params["victim"], job.inputs.get("model"))
+    subject = _subject(workshop, job)
+    return subject.as_attacker(job.params["seed"] + OTHER_SEED) if isinstance(subject, SeenThrough) else subject
 
 
 def rank(workshop: Workshop, job: Job) -> Artifact:
@@ -380,7 +391,7 @@ def rank(workshop: Workshop, job: Job) -> Artifact:
     if "sequences" in job.inputs:
         edited = workshop.artifact(job.inputs["sequences"])
         sequences = SequenceBatch(edited.arrays["items"], situation.sequences.users)
-    subject = _subject(workshop, job, protected=True)
+    subject = _subject(workshop, job)
     ranking = situation.rank(subject, sequences, tuple(params["targets"]), params["demoted"])
     if "sequences" in job.inputs or "poison" in job.inputs:
         return Artifact(ranking.arrays(), {})
@@ -396,7 +407,7 @@ def evade(workshop: Workshop, job: Job) -> Artifact:
     sequences, noticed = measure.evade(
         attack,
         workshop.situation(job, params["context"]),
-        planned_on=_subject(workshop, job, protected=params["adaptive"]),
+        planned_on=_planned_on(workshop, job),
         goal=_goal(params),
         budget=budget,
         knowledge=knowledge,
@@ -410,7 +421,7 @@ def perturb(workshop: Workshop, job: Job) -> Artifact:
     """Ranks under an attack in the embedding space; deltas are planned on `planned` and measured on `model`."""
     params = job.params
     attack = cast(EmbeddingAttack, _attack(params))
-    measured_on = _subject(workshop, job, protected=True)
+    measured_on = _subject(workshop, job)
     if _defense(params.get("guard")) is not None:
         raise NotApplicable("deltas in the embedding space do not meet a guard that works on item ids")
     planned = job.inputs.get("planned")

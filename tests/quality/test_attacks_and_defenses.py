@@ -122,8 +122,23 @@ def test_adversarial_loss_is_the_worse_one_and_stays_in_the_ball() -> None:
     slope = torch.randn(16, generator=torch.Generator().manual_seed(2))
 
     def step() -> Step:
+        def unused(*_: object) -> Any:
+            raise AssertionError("not a part of this objective")
+
         return Step(
-            table[items], items != 0, table, torch.Generator().manual_seed(3), lambda e: (e @ slope).square().mean()
+            embeddings=table[items],
+            items=items,
+            mask=items != 0,
+            table=table,
+            users=torch.arange(6),
+            rows=torch.arange(6),
+            targets=torch.ones(6, dtype=torch.int64),
+            generator=torch.Generator().manual_seed(3),
+            loss=lambda embeddings, weights=None: (embeddings @ slope).square().mean(),
+            losses=unused,
+            logits=unused,
+            loss_at=unused,
+            through=unused,
         )
 
     defense = AdversarialEmbeddings(weight=0.5, epsilon=0.5)

@@ -35,7 +35,7 @@ def batch_of(rows: list[list[int]]) -> Batch:
     items, targets = (np.zeros((len(rows), lengths.max()), np.int32) for _ in range(2))
     for row, (inputs, wanted) in enumerate(zip(items, targets, strict=True)):
         inputs[: lengths[row]], wanted[: lengths[row]] = rows[row][:-1], rows[row][1:]
-    return Batch(items, targets, lengths)
+    return Batch(items, targets, lengths, np.arange(len(rows)))
 
 
 def hidden_of(task: Task) -> list[list[int]]:

@@ -10,9 +10,9 @@ import pytest
 
 from robust.errors import InputError
 from robust.log import LogEdit, Scope
-from robust.runner.plan import OTHER_SEED, Cell
+from robust.runner.plan import Cell
 from robust.runner.prepare import Request, prepare
-from robust.runner.steps import Job, Workshop, evade, fit
+from robust.runner.steps import OTHER_SEED, Job, Workshop, evade, fit
 from robust.runner.store import Artifact, Store
 
 SCENARIO = """\

@@ -1,0 +1,1 @@
+"""Defences that change what is answered, and to whom."""

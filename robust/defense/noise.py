@@ -1,0 +1,36 @@
+"""Randomness of a served defence: keyed by a secret seed and by what was asked.
+
+The same question has the same answer, whoever is asked with it in a batch, so that asking again averages nothing out;
+and who does not hold the seed cannot predict it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robust.log import Int32
+
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+
+def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014, figure 16)."""
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return np.asarray(state ^ (state >> np.uint64(31)))
+
+
+def keyed_uniform(seed: int, items: Int32, draws: int, stream: int = 0) -> NDArray[np.float64]:
+    """float64 [B, draws] in [0, 1), from the seed, the stream, and the content of each row of items [B, L].
+
+    Padding on the left does not count, so a batch may be padded to any width.
+    """
+    with np.errstate(over="ignore"):
+        key = _mixed(np.asarray([seed % 2**64], dtype=np.uint64) + _ODD * np.uint64(stream + 1))
+        state = np.broadcast_to(key, (len(items),)).copy()
+        for column in items.T.astype(np.uint64):
+            state = np.where(column != 0, _mixed(state * _ODD + column), state)
+        counters = np.arange(1, draws + 1, dtype=np.uint64) * _ODD
+        bits = _mixed(state[:, None] + counters[None, :])
+    return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
