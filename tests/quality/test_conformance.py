@@ -37,6 +37,7 @@ from tests.quality.faults import (
     poisons,
     rankings,
     recommenders,
+    services,
     tampering,
 )
 from tests.quality.faults.recommenders import N_ITEMS, SMALL, Sound
@@ -114,7 +115,7 @@ def test_the_bases_of_the_faults_are_sound() -> None:
     assert broken(check_recommender(Sound(), raises=False)) == set()
     for attack in (*poisons.SOUND, *tampering.SOUND, *evasions.SOUND):
         assert broken(check_attack(attack, raises=False)) == set()
-    for defense in blindness.SOUND:
+    for defense in (*blindness.SOUND, *services.SOUND):
         assert broken(check_defense(defense, raises=False)) == set()
 
 
@@ -123,7 +124,7 @@ def test_the_bases_of_the_faults_are_sound() -> None:
 SKEWED = taste_log(users=200)
 RECOMMENDERS = recommenders.FAULTS + answers.FAULTS + fits.FAULTS
 ATTACKS = attacks.FAULTS + poisons.FAULTS + tampering.FAULTS + evasions.FAULTS + constraints.FAULTS
-DEFENSES = defenses.FAULTS + blindness.FAULTS
+DEFENSES = defenses.FAULTS + blindness.FAULTS + services.FAULTS
 SPOILERS = poisons.SPOILERS + evasions.SPOILERS
 
 

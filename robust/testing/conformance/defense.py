@@ -6,10 +6,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from robust.defense import Defense, InputGuard, Sanitizer, TrainingDefense
+from robust.defense import Defense, InputGuard, Sanitizer, ServingDefense
 from robust.log import InteractionLog
 from robust.recommenders.protocols import Fittable, capabilities
-from robust.testing.conformance import guarding, sanitizing
+from robust.testing.conformance import guarding, sanitizing, serving, thresholds
 from robust.testing.conformance.answers import ANSWERS
 from robust.testing.conformance.attacked import histories, trial
 from robust.testing.conformance.base import Check, Outcome, require, run_suite
@@ -34,10 +34,15 @@ def _act(subject: Defended) -> Any:
         return rows_of(subject.defense.clean(subject.poisoned, subject.rng()))
     if isinstance(subject.defense, InputGuard):
         return np.asarray(subject.guard().guard(histories(subject.log))).tobytes()
-    model = subject.victim
-    protected: Any = subject.defense.protect(model, log=subject.log, seed=subject.seed)
-    fitted = cast(Fittable, protected).fit(subject.log, seed=subject.seed)
-    return np.asarray(fitted.recommend(histories(subject.log), 5)).tobytes()
+    ranks = subject.defense.protect(subject.victim, log=subject.log, seed=subject.seed)
+    if _in_the_fit(subject.defense):
+        ranks = cast(Fittable, ranks).fit(subject.log, seed=subject.seed)
+    return np.asarray(ranks.recommend(histories(subject.log), 5)).tobytes()
+
+
+def _in_the_fit(defense: Defense) -> bool:
+    """Whether it acts before or in a fit, rather than at inference."""
+    return defense.stage in ("log", "training")
 
 
 def _repeatable(subject: Defended) -> None:
@@ -72,8 +77,10 @@ def _protects(subject: Defended) -> None:
         missing = [name for name in methods if capability in capabilities(protected) and not hasattr(protected, name)]
         require(not missing, f"Behind it the recommender claims {capability}, but has no {', '.join(missing)}.")
     ranked: Any = protected
-    if isinstance(subject.defense, (Sanitizer, TrainingDefense)):
+    if _in_the_fit(subject.defense):
         ranked = cast(Fittable, protected).fit(subject.log, seed=subject.seed)
+    if isinstance(subject.defense, ServingDefense):
+        ranked = serving.Strangers(protected)
     behind = Recommended(ranked, histories(subject.log, 64), subject.log, subject.seed)
     for outcome in (check(behind) for check in ANSWERS):
         require(outcome.status != "broken", f"Behind it: {outcome.check}: {outcome.message}")
@@ -110,10 +117,16 @@ CHECKS: tuple[Check[Defended], ...] = (
     Check("share", "A sanitiser removes no larger share of the users than it states.", sanitizing.share),
     Check("suspicion", "A sanitiser removes the most suspicious users.", sanitizing.suspicion),
     Check("blind", "A sanitiser looks at what users do, not at who they are.", sanitizing.blind),
+    Check("quantile", "Above a quantile lies no larger share of the users.", thresholds.quantile),
+    Check("false discoveries", "A false discovery rate is kept.", thresholds.false_discoveries),
     Check("only drops", "A guard drops items and does nothing else.", guarding.only_drops),
     Check("row by row", "A guard treats a sequence by its items alone.", guarding.row_by_row),
     Check("clean rate", "A guard leaves clean sequences alone, up to its stated rate.", guarding.clean_rate),
     Check("calibration", "A calibrated guard stays as it is.", guarding.calibration),
+    Check("callers", "A service answers each caller by their own record.", serving.callers),
+    Check("budget", "A service grants a caller as many queries as it states.", serving.budget),
+    Check("attacker", "An attacker may look through a service, and changes nothing by it.", serving.attacker),
+    Check("needs", "A defence refuses a recommender that lacks what it needs.", thresholds.needs),
     Check("repeatable", "The same seed does the same, and global generators are left alone.", _repeatable),
     Check("inputs", "It leaves log, sequences and the recommender alone.", _inputs),
     Check("protects", "What it protects keeps a recommender's promises, and claims nothing new.", _protects),
