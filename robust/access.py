@@ -74,7 +74,10 @@ class ModelView:
     """A recommender as an attacker with this knowledge sees it."""
 
     def __init__(self, recommender: Recommender, knowledge: Knowledge, counter: QueryCounter) -> None:
-        self._recommender, self._knowledge, self._counter = recommender, knowledge, counter
+        # who holds the weights of a service need not ask it
+        held = getattr(recommender, "with_weights", None) if knowledge.model == "gradients" else None
+        self._recommender: Recommender = recommender if held is None else held()
+        self._knowledge, self._counter = knowledge, counter
 
     @property
     def n_items(self) -> int:

@@ -303,7 +303,7 @@ class Situation:
             log=self.log,
             recommender=planned_on,
             next_items=next_items,
-            queries=_allowed(budget, planned_on, len(self.sequences)),
+            queries=_allowed(budget, knowledge, planned_on, len(self.sequences)),
         )
 
     def rank(
@@ -322,9 +322,12 @@ class Situation:
         )
 
 
-def _allowed(budget: Budget, planned_on: Recommender | None, callers: int) -> int | None:
-    """Queries in all: the budget's, or what a service grants so many callers, if that is less."""
-    each = getattr(planned_on, "queries_allowed", None)
+def _allowed(budget: Budget, knowledge: Knowledge, planned_on: Recommender | None, callers: int) -> int | None:
+    """Queries in all: the budget's, or what a service grants so many callers, if that is less.
+
+    Who holds the weights has a copy at home, where no service counts.
+    """
+    each = None if knowledge.model == "gradients" else getattr(planned_on, "queries_allowed", None)
     limits = [limit for limit in (budget.queries, None if each is None else int(each) * callers) if limit is not None]
     return min(limits, default=None)
 

@@ -83,18 +83,24 @@ def noisy_gradient_share(model: Differentiable, sequences: SequenceBatch, sample
     return float((~(repeats & agrees)).float().mean())
 
 
-def changing_answers_share(recommender: Recommender, sequences: SequenceBatch, k: int, sample: int = 32) -> float:
+def changing_answers_share(
+    recommender: Recommender, sequences: SequenceBatch, k: int, sample: int = 32, *, again: Recommender | None = None
+) -> float:
     """Share of the first `sample` non-empty sequences that get another answer when the same batch is asked again.
 
     Scores are compared where there are scores, beyond rounding; lists of `k` elsewhere.
+
+    Args:
+        again: who is asked the second time, where the same one would remember; by default the same.
     """
+    both = (recommender, recommender if again is None else again)
     part = _sample(sequences, sample)
     if len(part) == 0:
         return 0.0
     if "scores" not in capabilities(recommender):
-        lists = [np.asarray(recommender.recommend(part, k)) for _ in range(2)]
+        lists = [np.asarray(asked.recommend(part, k)) for asked in both]
         return float((lists[0] != lists[1]).any(axis=1).mean())
-    first, second = (np.asarray(cast(Scorer, recommender).score(part), dtype=np.float64)[:, 1:] for _ in range(2))
+    first, second = (np.asarray(cast(Scorer, asked).score(part), dtype=np.float64)[:, 1:] for asked in both)
     finite = np.isfinite(first) & np.isfinite(second)
     spread = np.where(finite, first, -np.inf).max(axis=1) - np.where(finite, first, np.inf).min(axis=1)
     apart = np.abs(np.where(finite, first, 0) - np.where(finite, second, 0)).max(axis=1) > SAME * np.maximum(spread, 0)

@@ -23,13 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PrivateAttr
 
-from robust.defense import InputGuard, close_gaps
+from robust.defense import InputGuard
 from robust.defenses.guards.transitions import Transitions
+from robust.defenses.guards.worst_first import drop_worst_first
 from robust.errors import RobustError
 from robust.log import Int32, InteractionLog, SequenceBatch
-
-LEAST = 3
-"""The shortest sequence in which a position can be told apart from its neighbours."""
 
 
 class Surprise(InputGuard):
@@ -42,6 +40,9 @@ class Surprise(InputGuard):
 
     name: ClassVar[str] = "surprise"
     source: ClassVar[str] = "own baseline; after Qi et al. (ONION), EMNLP 2021"
+    assumptions: ClassVar[str] = (
+        "Genuine sequences mostly repeat transitions of the train rows, and an edit breaks both of its own."
+    )
     weaknesses: ClassVar[str] = (
         "Knows pairs of neighbours only: a substitute that often follows and precedes its neighbours passes, and an "
         "attacker who looks through the guard finds such items. Two adjacent substitutes support each other, and pairs "
@@ -50,7 +51,7 @@ class Surprise(InputGuard):
     )
 
     rate: float = Field(default=0.01, gt=0, lt=1)
-    most: float = Field(default=0.1, gt=0, le=1)
+    most: float = Field(default=0.1, gt=0, lt=1)
     smoothing: float = Field(default=1.0, gt=0)
 
     _transitions: Transitions | None = PrivateAttr(default=None)
@@ -81,18 +82,6 @@ class Surprise(InputGuard):
 
     def guard(self, sequences: SequenceBatch) -> Int32:
         """int32 [B, L], dropped positions 0."""
-        kept = sequences.items.copy()
-        allowed = np.maximum((self.most * sequences.lengths + 1e-9).astype(np.int64), 1)
-        rows = np.flatnonzero(sequences.lengths >= LEAST)
-        for drop in range(int(allowed.max(initial=0))):
-            rows = rows[allowed[rows] > drop]
-            if len(rows) == 0:
-                break
-            # surprise of the gap-free form, and where each of its positions stood
-            place = np.argsort(kept[rows] != 0, axis=1, kind="stable")
-            surprise = self.surprise(SequenceBatch(close_gaps(kept[rows])))
-            worst = surprise.argmax(axis=1)
-            over = np.take_along_axis(surprise, worst[:, None], axis=1)[:, 0] > self._threshold
-            rows, columns = rows[over], np.take_along_axis(place, worst[:, None], axis=1)[over, 0]
-            kept[rows, columns] = 0
-        return kept
+        return drop_worst_first(
+            sequences.items, lambda items: self.surprise(SequenceBatch(items)), self._threshold, self.most
+        )

@@ -5,15 +5,19 @@ capabilities that it honours. The bases spare an author the rest: `Sanitizer` (a
 `TrainingDefense`, `InputGuard`, `ServingDefense`.
 """
 
+from robust.defense.attacked import Attacked
 from robust.defense.base import Cost, Defense, SeenThrough, Stage
+from robust.defense.callers import Caller, Callers
 from robust.defense.detector import Detector
 from robust.defense.guard import GuardedRecommender, InputGuard, close_gaps
 from robust.defense.sanitizer import SanitizedRecommender, Sanitizer
-from robust.defense.serving import Caller, ServedRecommender, ServingDefense
+from robust.defense.serving import ServedRecommender, ServingDefense
 from robust.defense.training import DefendedTraining, TrainingDefense
 
 __all__ = [
+    "Attacked",
     "Caller",
+    "Callers",
     "Cost",
     "DefendedTraining",
     "Defense",

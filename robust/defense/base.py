@@ -24,8 +24,10 @@ class SeenThrough(Protocol):
         """What such an attacker plans on.
 
         In expectation over the defence's randomness, drawn from the attacker's own seed and never from the one that it
-        is served with; straight-through where it has no gradient. It may have an attribute `queries_allowed`: how many
-        lists one caller may ask for, or None.
+        is served with; straight-through where it has no gradient. What is deployed for callers answers questions as it
+        is deployed: there, `attacked.Attacked` keeps apart who only asks and who holds the weights. Two attributes are
+        optional: `queries_allowed`, how many answers one caller may ask for, or None; and `with_weights()`, what is
+        planned on by who holds the weights and need not ask.
         """
         ...
 

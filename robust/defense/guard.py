@@ -23,6 +23,13 @@ class InputGuard(Defense):
     stage: ClassVar[Stage] = "input"
     cost: ClassVar[Cost] = "every query"
 
+    def looking_at(self, recommender: Recommender) -> InputGuard:
+        """A guard that goes by this recommender, for those that do (its item embeddings, say); self for all others.
+
+        It is asked before `calibrate`.
+        """
+        return self
+
     @abstractmethod
     def calibrate(self, log: InteractionLog, seed: int) -> InputGuard:
         """A guard that has learnt what is normal from these rows, poison included; may return self."""
@@ -32,11 +39,17 @@ class InputGuard(Defense):
         """int32 [B, L], the items in place, with 0 where one was dropped; the base closes the gaps."""
 
     def protect(self, recommender: Recommender, *, log: InteractionLog | None = None, seed: int) -> Recommender:
-        """A recommender that guards its input; gradients pass through, dropped positions straight-through."""
+        """A recommender that guards its input; gradients pass through, dropped positions straight-through.
+
+        Raises:
+            NotApplicable: there is no log, or the recommender lacks what this guard needs.
+        """
         if log is None:
             raise NotApplicable(f"guard '{self.name}' needs train rows to calibrate on")
         offered = capabilities(recommender)
-        guarded = self.calibrate(log, seed)
+        if missing := self.needs - offered:
+            raise NotApplicable(f"guard '{self.name}' needs {' and '.join(sorted(missing))} of a recommender")
+        guarded = self.looking_at(recommender).calibrate(log, seed)
         return GuardedRecommender(guarded, recommender, offered & {"lists", "scores", "gradients"})
 
 
@@ -47,7 +60,10 @@ def close_gaps(items: Int32) -> Int32:
 
 
 class GuardedRecommender:
-    """A recommender behind an input guard; it keeps at least the newest item of every sequence."""
+    """A recommender behind an input guard; it keeps at least the newest known item of every sequence.
+
+    Ids outside the catalogue never reach the recommender, whatever the guard says of them.
+    """
 
     def __init__(self, guard: InputGuard, recommender: Recommender, capabilities: frozenset[Capability]) -> None:
         self.guard, self.recommender, self.capabilities = guard, recommender, capabilities
@@ -62,10 +78,16 @@ class GuardedRecommender:
         guarded = np.asarray(self.guard.guard(sequences))
         if guarded.shape != sequences.items.shape or np.any((guarded != 0) & (guarded != sequences.items)):
             raise RobustError(f"Guard '{self.guard.name}' may only drop items (0 in place), not change them.")
-        kept: NDArray[np.bool_] = guarded != 0
-        emptied = (sequences.lengths > 0) & ~kept.any(axis=1)
-        kept[emptied, -1] = True
+        known = (sequences.items >= 1) & (sequences.items <= self.n_items)
+        kept: NDArray[np.bool_] = (guarded != 0) & known
+        emptied = np.flatnonzero(known.any(axis=1) & ~kept.any(axis=1))
+        kept[emptied, known.shape[1] - 1 - known[emptied, ::-1].argmax(axis=1)] = True
         return kept
+
+    def _known(self, sequences: SequenceBatch) -> SequenceBatch:
+        """The same, padding in place of ids outside the catalogue."""
+        known = (sequences.items >= 0) & (sequences.items <= self.n_items)
+        return sequences if known.all() else sequences.with_items(np.where(known, sequences.items, 0))
 
     def _clean(self, sequences: SequenceBatch) -> SequenceBatch:
         return _close(sequences, self.kept(sequences))
@@ -85,7 +107,7 @@ class GuardedRecommender:
 
     def embed(self, sequences: SequenceBatch) -> torch.Tensor:
         """Embeddings of the *unguarded* input, so that an attacker can look through the guard."""
-        return cast(Differentiable, self.recommender).embed(sequences)
+        return cast(Differentiable, self.recommender).embed(self._known(sequences))
 
     def score_embeddings(self, embeddings: torch.Tensor, sequences: SequenceBatch) -> torch.Tensor:
         """Scores of the guarded sequence. Kept positions have its gradient; a dropped position has the gradient that
@@ -93,7 +115,7 @@ class GuardedRecommender:
         import torch
 
         model = cast(Differentiable, self.recommender)
-        survives = self.kept(sequences)
+        survives, sequences = self.kept(sequences), self._known(sequences)
         kept = torch.from_numpy(survives).to(embeddings.device)
         order = torch.argsort(kept.to(torch.int8), dim=1, stable=True)
         mask = kept.unsqueeze(-1).to(embeddings.dtype)

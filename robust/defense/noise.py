@@ -6,6 +6,8 @@ and who does not hold the seed cannot predict it.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,11 +28,20 @@ def keyed_uniform(seed: int, items: Int32, draws: int, stream: int = 0) -> NDArr
 
     Padding on the left does not count, so a batch may be padded to any width.
     """
+    return keyed_uniform_of(seed, items, np.arange(1, draws + 1, dtype=np.int64)[None, :], stream)
+
+
+def keyed_uniform_of(
+    seed: int, items: Int32, numbers: NDArray[np.integer[Any]], stream: int = 0
+) -> NDArray[np.float64]:
+    """float64 [B, m] in [0, 1), the draws with these numbers [B, m] (or [1, m]): `keyed_uniform` counts them from 1.
+
+    For noise that belongs to something with a number of its own, such as an item of the catalogue.
+    """
     with np.errstate(over="ignore"):
         key = _mixed(np.asarray([seed % 2**64], dtype=np.uint64) + _ODD * np.uint64(stream + 1))
         state = np.broadcast_to(key, (len(items),)).copy()
         for column in items.T.astype(np.uint64):
             state = np.where(column != 0, _mixed(state * _ODD + column), state)
-        counters = np.arange(1, draws + 1, dtype=np.uint64) * _ODD
-        bits = _mixed(state[:, None] + counters[None, :])
+        bits = _mixed(state[:, None] + numbers.astype(np.uint64) * _ODD)
     return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)

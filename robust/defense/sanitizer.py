@@ -30,8 +30,8 @@ class Sanitizer(Defense):
         """bool [n_users], whose rows are removed."""
 
     @final
-    def clean(self, log: InteractionLog, rng: np.random.Generator) -> InteractionLog:
-        """The log without the suspects' rows; vocabularies stay, and removed users are still evaluated.
+    def examine(self, log: InteractionLog, rng: np.random.Generator) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Suspicion, float64 [n_users], and whose rows are removed for it, bool [n_users].
 
         Raises:
             RobustError: nothing would be left, or the suspicion has a wrong shape or NaN.
@@ -42,10 +42,19 @@ class Sanitizer(Defense):
                 f"Sanitiser '{self.name}' returned suspicion of shape {suspicion.shape} "
                 f"({int(np.isnan(suspicion).sum())} NaN), expected ({log.n_users},) without NaN."
             )
-        kept = log.without_users(self.suspects(suspicion, log))
-        if len(kept) == 0:
+        flagged = np.asarray(self.suspects(suspicion, log), dtype=bool)
+        if not (log.lengths[~flagged] > 0).any():
             raise RobustError(f"Sanitiser '{self.name}' would remove every user; lower its share.")
-        return kept
+        return suspicion, flagged
+
+    @final
+    def clean(self, log: InteractionLog, rng: np.random.Generator) -> InteractionLog:
+        """The log without the suspects' rows; vocabularies stay, and removed users are still evaluated.
+
+        Raises:
+            RobustError: nothing would be left, or the suspicion has a wrong shape or NaN.
+        """
+        return log.without_users(self.examine(log, rng)[1])
 
     def protect(self, recommender: Recommender, *, log: InteractionLog | None = None, seed: int) -> Recommender:
         """A recommender whose `fit` (and `resume`) cleans the log first."""
@@ -62,9 +71,13 @@ class SanitizedRecommender:
         self.n_items = recommender.n_items
         self.capabilities: frozenset[Capability] = capabilities(recommender) & {"lists", "fit", "resume"}
 
+    def examine(self, log: InteractionLog) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Suspicion of every user, and whose rows the fit will not see."""
+        return self.sanitizer.examine(log, np.random.default_rng([self.seed, 0x5A]))
+
     def clean(self, log: InteractionLog) -> InteractionLog:
         """What the fit will see."""
-        return self.sanitizer.clean(log, np.random.default_rng([self.seed, 0x5A]))
+        return log.without_users(self.examine(log)[1])
 
     def fit(self, log: InteractionLog, *, seed: int) -> Recommender:
         """The recommender fitted to the cleaned log."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Any, ClassVar, cast
 
+from numpy.typing import NDArray
+
 from robust.defense.base import Cost, Defense, Stage
 from robust.errors import NotApplicable
 from robust.log import Int32, InteractionLog, SequenceBatch
@@ -21,6 +23,11 @@ class TrainingDefense(Defense):
     @abstractmethod
     def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
         """Fit `recommender` to `log`, defended: from scratch (share None), or further by `share` of its steps."""
+
+    def restore(self, recommender: Any, arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Recommender:
+        """What `train` returned for `recommender`, from its own `state()`: of the same type, unless overridden."""
+        restored: Recommender = type(recommender).from_state(arrays, settings)
+        return restored
 
     def protect(self, recommender: Recommender, *, log: InteractionLog | None = None, seed: int) -> Recommender:
         """A recommender whose `fit` (and `resume`) is defended."""

@@ -34,7 +34,8 @@ class Defended:
         """It, calibrated, if it cleans sequences."""
         if not isinstance(self.defense, InputGuard):
             raise NotApplicable("does not clean sequences")
-        return self.defense.calibrate(self.log if log is None else log, self.seed)
+        guard = self.defense.looking_at(self.victim)
+        return guard.calibrate(self.log if log is None else log, self.seed)
 
     @cached_property
     def victim(self) -> GRU4Rec:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import cast
-
 import numpy as np
 
-from robust.defense import InputGuard
 from robust.errors import NotApplicable
 from robust.log import SequenceBatch
 from robust.testing.conformance.attacked import CONTEXT, histories
@@ -51,7 +48,7 @@ def clean_rate(subject: Defended) -> None:
         raise NotApplicable("states no rate at which it drops clean positions")
     half = subject.log.rows(subject.log.user % 2 == 0)
     fresh = subject.log.sequences(CONTEXT, np.flatnonzero(np.arange(subject.log.n_users) % 2 == 1))
-    calibrated = cast(InputGuard, subject.defense).calibrate(half, subject.seed)
+    calibrated = subject.guard(half)
     guarded = np.asarray(calibrated.guard(fresh))
     positions = int((fresh.items != 0).sum())
     dropped = int(((fresh.items != 0) & (guarded == 0)).sum())

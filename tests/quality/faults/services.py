@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.defense import Caller, Detector, ServingDefense
+from robust.defense import Callers, Detector, GuardedRecommender, ServingDefense
 from robust.log import Int32, InteractionLog, SequenceBatch
-from robust.recommenders.protocols import Capability, Float32
+from robust.recommenders.protocols import Capability, Float32, Recommender, capabilities
 from tests.quality.faults.defenses import GuardBase
 
 ALLOWED = 20
@@ -26,22 +26,22 @@ class Plain(ServingDefense):
         return ALLOWED
 
     def answer(
-        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, caller: Caller, seed: int
+        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, callers: Callers, seed: int
     ) -> Int32:
-        answered = caller.asked + np.arange(len(lists)) < ALLOWED
-        return np.where(answered[:, None], lists, 0)
+        return np.where((callers.asked < ALLOWED)[:, None], lists, 0)
 
 
 class AnswersByName(Plain):
     def answer(
-        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, caller: Caller, seed: int
+        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, callers: Callers, seed: int
     ) -> Int32:
-        return lists[:, ::-1] if "else" in caller.id else lists
+        other = np.array(["else" in name for name in callers.ids], dtype=bool)
+        return np.where(other[:, None], lists[:, ::-1], lists)
 
 
 class ForgetsTheBudget(Plain):
     def answer(
-        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, caller: Caller, seed: int
+        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, callers: Callers, seed: int
     ) -> Int32:
         return lists
 
@@ -50,14 +50,15 @@ class CountsCalls(Plain):
     """Many questions in one call count as one."""
 
     def answer(
-        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, caller: Caller, seed: int
+        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, callers: Callers, seed: int
     ) -> Int32:
-        return lists if caller.calls < ALLOWED else np.zeros_like(lists)
+        before = callers.asked.min(initial=0)
+        return np.where(before < ALLOWED, lists, 0)
 
 
 class InventsItems(Plain):
     def answer(
-        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, caller: Caller, seed: int
+        self, lists: Int32, scores: Float32 | None, sequences: SequenceBatch, callers: Callers, seed: int
     ) -> Int32:
         return np.where(lists == lists.max(), 10_000, lists)
 
@@ -87,6 +88,9 @@ class TakesMoreThanTheQuantile(Long):
 
 class NeedsMoreThanItAsks(GuardBase):
     needs: ClassVar[frozenset[Capability]] = frozenset({"lists", "gradients"})
+
+    def protect(self, recommender: Recommender, *, log: InteractionLog | None = None, seed: int) -> Recommender:
+        return GuardedRecommender(self, recommender, capabilities(recommender) & {"lists", "scores", "gradients"})
 
 
 SOUND: list[Any] = [Plain(), Long()]
