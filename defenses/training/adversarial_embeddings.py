@@ -6,7 +6,9 @@ ICLR 2018. Each step of training minimises
     (1 − w) L(e) + w L(e + δ),   δ = argmax_{‖δ_j‖ ≤ ε} L(e + δ) by `steps` steps of 2.5 ε / steps, held constant.
 
 ε is given in units of the median distance of an item to its nearest neighbour and measured anew at every step: with a
-fixed ε the model escapes by inflating its embeddings (Miyato normalises them for the same reason).
+fixed ε the model escapes by inflating its embeddings (Miyato normalises them for the same reason). One step is the fast
+gradient method (Goodfellow et al., ICLR 2015): `steps: 1, start: zero, relative_step: 1` is that of Miyato; from a
+random start it is that of Wong et al. (ICLR 2020).
 
 Known deviations: Miyato bounds ‖δ‖₂ over the whole sequence and takes one step; here per position, and several. Not
 Gaussian noise, which a model tolerates far better than it tolerates this.
@@ -14,32 +16,34 @@ Gaussian noise, which a model tolerates far better than it tolerates this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
 from robust.defense import TrainingDefense
-from robust.errors import NotApplicable
+from robust.defenses.training.loop import train_by
+from robust.defenses.training.radius import radius
 from robust.log import InteractionLog
-from robust.perturbation import Ball, ascend, neighbour_distance
+from robust.perturbation import Ball, ascend
 from robust.recommenders.protocols import Recommender
 from robust.threat import Norm
 
 if TYPE_CHECKING:
     from robust.recommenders.training import Step
 
-SAMPLE = 256
-"""Items whose nearest neighbours are measured at each step; the median over them is within a few per cent of all."""
-
 
 class AdversarialEmbeddings(TrainingDefense):
     """Trains on the worst nearby embeddings that projected gradient ascent finds.
 
     Attributes:
-        epsilon: radius per position, in units of the current median nearest-neighbour distance; in l2 or linf.
-        steps: ascent steps per training step. weight: w, of the adversarial loss.
+        epsilon: radius per position, in units of the current median nearest-neighbour distance.
+        norm: of the radius, `l2` or `linf`.
+        steps: ascent steps per training step; 1 is the fast gradient method.
+        relative_step: size of an ascent step, times steps / ε.
+        start: where the ascent begins, uniformly in the ball or at 0.
+        weight: w, of the adversarial loss; at 0, as at an ε of 0, training is plain.
     """
 
     name: ClassVar[str] = "adversarial-embeddings"
@@ -49,10 +53,16 @@ class AdversarialEmbeddings(TrainingDefense):
         "may find what these few steps missed. Makes no claim for edits of items, whose embeddings lie further apart "
         "than ε: test those with substitution. Costs some quality on clean data and (steps + 2) times the training."
     )
+    assumptions: ClassVar[str] = (
+        "The attack moves each embedding by no more than ε in the norm trained against, and the clean loss has slack: "
+        "a model that barely fits its log has none to trade."
+    )
 
     epsilon: float = Field(default=0.5, ge=0)
     norm: Norm = "l2"
     steps: int = Field(default=3, ge=1)
+    relative_step: float = Field(default=2.5, gt=0)
+    start: Literal["random", "zero"] = "random"
     weight: float = Field(default=0.5, ge=0, le=1)
 
     def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
@@ -61,32 +71,31 @@ class AdversarialEmbeddings(TrainingDefense):
         Raises:
             NotApplicable: its training loop does not take an objective.
         """
-        if not hasattr(recommender, "train"):
-            raise NotApplicable(f"training defence '{self.name}' needs a recommender with train(log, objective=…)")
-        trained: Recommender = recommender.train(log, seed=seed, share=share, objective=self.objective)
-        return trained
+        return train_by(self.name, recommender, log, seed=seed, share=share, objective=self.objective)
 
     def objective(self, step: Step) -> Tensor:
         """The scalar (1 − w) L(e) + w L(e + δ) of one batch."""
         embeddings = step.embeddings
+        if self.weight == 0 or self.epsilon == 0:
+            return step.loss(embeddings)
         deltas = self.worst(step)
         clean = step.loss(embeddings) * (1 - self.weight) if self.weight < 1 else 0.0
         return clean + self.weight * step.loss(embeddings + deltas)
 
     def worst(self, step: Step) -> Tensor:
-        """Deltas [B, L, D] within ε, from a random start; constant, so that only the losses are differentiated."""
+        """Deltas [B, L, D] within ε; constant, so that only the losses are differentiated."""
         mask = step.mask.unsqueeze(-1).to(step.embeddings.dtype)
-        some = torch.randint(1, len(step.table), (SAMPLE,), generator=step.generator, device=step.generator.device)
-        epsilon = self.epsilon * neighbour_distance(step.table, of=some)
+        epsilon = radius(step, self.epsilon)
         if epsilon == 0:
             return torch.zeros_like(step.embeddings)
         ball = Ball(epsilon, self.norm)
+        drawn = self.start == "random"
         return ascend(
             step.loss,
             step.embeddings,
             mask,
             ball,
             steps=self.steps,
-            step_size=2.5 * epsilon / self.steps,
-            start=ball.random_inside(step.embeddings.detach(), mask, step.generator),
+            step_size=self.relative_step * epsilon / self.steps,
+            start=ball.random_inside(step.embeddings.detach(), mask, step.generator) if drawn else None,
         )

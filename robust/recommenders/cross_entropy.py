@@ -191,9 +191,9 @@ def candidate_logits(hidden: Tensor, items: Tensor, targets: Tensor, negatives: 
 def position_losses(hidden: Tensor, items: Tensor, targets: Tensor, negatives: Negatives | None) -> Tensor:
     """[N], the cross-entropy of each position, without a gradient. Arguments as above."""
     columns = len(items) if negatives is None else len(negatives.items) + 1
-    losses = []
-    for start in range(0, len(hidden), _chunk_rows(hidden, columns)):
-        part = slice(start, start + _chunk_rows(hidden, columns))
+    losses, size = [], max(_chunk_rows(hidden, columns), 1)
+    for start in range(0, len(hidden), size):
+        part = slice(start, start + size)
         logits = candidate_logits(hidden[part], items, targets[part], negatives)
         own = targets[part].unsqueeze(1) if negatives is None else torch.zeros_like(targets[part]).unsqueeze(1)
         losses.append(torch.logsumexp(logits, dim=1) - logits.gather(1, own).squeeze(1))

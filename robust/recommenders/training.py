@@ -48,6 +48,14 @@ class Loss(Protocol):
         ...
 
 
+class Logits(Protocol):
+    """Scores of the candidates at every target position, from embeddings [B, L, D], with dropout on."""
+
+    def __call__(self, embeddings: Tensor, temperature: float = 1.0) -> Tensor:
+        """[P, C], divided by the temperature before a sampled softmax's correction is added; with a gradient."""
+        ...
+
+
 @dataclass(frozen=True)
 class Step:
     """One batch of windows, as a training objective sees it. Windows are aligned to the left; padding follows them.
@@ -64,6 +72,7 @@ class Step:
         losses: the loss of each target position [P] from embeddings, without a gradient.
         logits: from embeddings to [P, C], with a gradient: scores of all items, or with a sampled softmax of the
             target first and the negatives after it. The same columns in every call within a step.
+        columns: int64 [P], where each position's target stands among the logits.
         loss_at: the mean loss with another item table [n_items + 1, D], on the input's and the output's side.
         through: this batch, its task and its negatives through another encoder of the same kind (a teacher).
         number, of: this is step `number` (from 0) of at most `of`. replay: how often this batch came before.
@@ -79,7 +88,8 @@ class Step:
     generator: torch.Generator
     loss: Loss
     losses: Callable[[Tensor], Tensor]
-    logits: Callable[[Tensor], Tensor]
+    logits: Logits
+    columns: Tensor
     loss_at: Callable[[Tensor], Tensor]
     through: Callable[[Encoder], Step]
     number: int = 0
@@ -166,8 +176,9 @@ def make_step(
         with torch.no_grad():
             return position_losses(task.states(embeddings, dropout), items, task.targets, negatives)
 
-    def logits(embeddings: Tensor) -> Tensor:
-        return candidate_logits(task.states(embeddings, dropout), items, task.targets, negatives)
+    def logits(embeddings: Tensor, temperature: float = 1.0) -> Tensor:
+        states = task.states(embeddings, dropout)
+        return candidate_logits(states if temperature == 1 else states / temperature, items, task.targets, negatives)
 
     def loss_at(table: Tensor) -> Tensor:
         embeddings = F.embedding(task.items, table, padding_idx=0)
@@ -190,6 +201,7 @@ def make_step(
         loss=loss,
         losses=losses,
         logits=logits,
+        columns=task.targets if negatives is None else torch.zeros_like(task.targets),
         loss_at=loss_at,
         through=through,
         number=number,

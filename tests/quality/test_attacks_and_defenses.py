@@ -122,7 +122,7 @@ def test_adversarial_loss_is_the_worse_one_and_stays_in_the_ball() -> None:
     slope = torch.randn(16, generator=torch.Generator().manual_seed(2))
 
     def step() -> Step:
-        def unused(*_: object) -> Any:
+        def unused(*_: object, **__: object) -> Any:
             raise AssertionError("not a part of this objective")
 
         return Step(
@@ -137,6 +137,7 @@ def test_adversarial_loss_is_the_worse_one_and_stays_in_the_ball() -> None:
             loss=lambda embeddings, weights=None: (embeddings @ slope).square().mean(),
             losses=unused,
             logits=unused,
+            columns=torch.zeros(6, dtype=torch.int64),
             loss_at=unused,
             through=unused,
         )
