@@ -37,6 +37,9 @@ class PCAVarSelect(Detector):
 
     name: ClassVar[str] = "pca"
     source: ClassVar[str] = "Mehta and Nejdl, UMUAI 2009 (doi 10.1007/s11257-008-9050-4)"
+    assumptions: ClassVar[str] = (
+        "Genuine tastes share a few main directions, fake profiles load on none of them, and their number is known."
+    )
     weaknesses: ClassVar[str] = (
         "Sees only which items a profile holds, not their order or times. It removes the assumed share whether or not "
         "anybody attacks, genuine users of unusual taste first. Fakes that resemble the genuine majority (many "
