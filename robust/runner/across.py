@@ -20,6 +20,7 @@ from robust.access import ACCESS, Access
 from robust.errors import NotApplicable
 from robust.runner.judging import Assessment, Measured, values
 from robust.runner.plan import Cell
+from robust.runner.protection import flag_protection
 from robust.runner.results import CellResult, Flag
 from robust.runner.summary import amount
 from robust.statistics import limits
@@ -64,7 +65,10 @@ class Outcome:
 
 
 def flag_across(records: Sequence[CellResult], assessments: Sequence[Assessment]) -> None:
-    """Add to each record what a comparison with the others shows, one flag of a kind, by the cell that did most."""
+    """Add to each record what a comparison with the others shows, one flag of a kind, by the cell that did most.
+
+    What a comparison with the undefended cell shows is in `protection`.
+    """
     outcomes = [
         Outcome(assessment.cell, assessment.measured, record)
         for record, assessment in zip(records, assessments, strict=True)
@@ -75,6 +79,7 @@ def flag_across(records: Sequence[CellResult], assessments: Sequence[Assessment]
         for weaker, stronger, kind in _expectations(list(members)):
             if not any(flag.name == kind for flag in stronger.record.flags) and _did_more(weaker, stronger):
                 stronger.record.flags.append(FLAGS[kind](weaker, stronger))
+    flag_protection(records, assessments)
 
 
 def _expectations(members: list[Outcome]) -> Iterator[tuple[Outcome, Outcome, str]]:

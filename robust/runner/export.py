@@ -47,6 +47,12 @@ def read_results(run: Path) -> Results:
     return results
 
 
+def checksum_of(run: Path) -> str:
+    """The checksum that a run's results were written with; read them first, which verifies it."""
+    path = run / "results.json" if run.is_dir() else run
+    return str(json.loads(path.read_text(encoding="utf-8"))["environment"]["checksum"])
+
+
 def write_run(out: Path, results: Results, assessments: Sequence[Assessment]) -> None:
     """Write everything; results.json last, so that its presence means that the rest is there."""
     write_atomically(out / "cells.parquet", _parquet(_cell_rows(results)))

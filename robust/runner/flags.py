@@ -27,6 +27,7 @@ ZERO_GRADIENT = 0.5
 NOISY_GRADIENT = 0.25
 FEW_CHANGED = 0.01
 MANY_REMOVED = 0.05
+MANY_REFUSED = 0.01
 
 
 def cell_flags(cell: Cell, measured: Measured, record: CellResult) -> list[Flag]:
@@ -144,6 +145,20 @@ def _genuine_users_removed(cell: Cell, measured: Measured, record: CellResult) -
     )
 
 
+def _refuses(cell: Cell, measured: Measured, record: CellResult) -> Flag | None:
+    empty = float(np.mean([(ranking.lists == 0).all(axis=1).mean() for ranking in measured.clean]))
+    if empty <= MANY_REFUSED:
+        return None
+    subject = "The victim" if cell.defense is None else f"The victim behind '{cell.defense_spec.name}'"
+    return Flag(
+        name="refuses",
+        cause=f"{subject} gave {empty:.0%} of the clean users an empty list. Who is shown nothing can be shown nothing "
+        "wrong: a bound on exposure or on relative change is kept by refusing, at the price of honest users.",
+        remedy="Count what those users lose (clean quality, where a refusal is a miss) before a PASS; raise the "
+        "defence's budget or threshold until honest users are answered.",
+    )
+
+
 def _poison_beyond_split(cell: Cell, measured: Measured, record: CellResult) -> Flag | None:
     late = _mean(measured, "late_rows")
     if late == 0:
@@ -165,6 +180,7 @@ CHECKS: tuple[Callable[[Cell, Measured, CellResult], Flag | None], ...] = (
     _target_everywhere,
     _seed_outlier,
     _genuine_users_removed,
+    _refuses,
     _poison_beyond_split,
 )
 

@@ -17,12 +17,13 @@ from robust.log import InteractionLog
 from robust.measure import Ranking, Seen, per_user, per_user_shift
 from robust.metrics.beyond import coverage, gini_of_exposure, novelty
 from robust.metrics.stability import frbo, jaccard, rank_list_sensitivity
+from robust.runner.effort import effort, price
 from robust.runner.engines import Failure
 from robust.runner.flags import cell_flags
 from robust.runner.plan import Cell, SeedSteps
 from robust.runner.results import BoundResult, CellResult, Control, MetricResult, Point, SearchPoint, Verdict
 from robust.runner.store import Store
-from robust.statistics import Judgement, adjusted_p, change_limits, correct_failures, judge
+from robust.statistics import Judgement, adjusted_p, change_limits, correct_failures, judge, limits
 
 QUALITY = ("ndcg@10", "hr@10", "mrr@10")
 
@@ -78,7 +79,8 @@ def gather(
         measured.changed.append(float(planning.note["changed"]))
         fit = steps.attacked.inputs.get("model")
         noted = [store.get(step.key) for step in (steps.clean, fit) if step is not None]
-        measured.notes.append({k: v for found in (*noted, planning) if found for k, v in found.note.items()})
+        said = {k: v for found in (*noted, planning) if found for k, v in found.note.items()}
+        measured.notes.append({**said, "effort": effort(planning)})
     return measured, None
 
 
@@ -262,6 +264,15 @@ def result(
     record.metrics = _metrics(cell, measured, judgement, floor, train)
     record.control = _control(cell, measured, used)
     record.curve = _curve(measured)
+    record.price = price(
+        measured.notes,
+        queries=float(np.mean(measured.queries)),
+        budget=cell.budget,
+        metric=bound.metric,
+        measured=record.metrics[bound.metric],
+        kind=bound.kind,
+        train=train,
+    )
     record.flags = cell_flags(cell, measured, record)
     return record
 
@@ -290,6 +301,10 @@ def _metrics(
         if name not in table:
             before, after = (values(name, r, measured.held) for r in (measured.clean, measured.attacked))
             table[name] = _plain(float(before.mean()), float(after.mean()), relative=True)
+    for name in {bound.metric, "ndcg@10"} - {"rank_shift"}:
+        sides = {"clean_limits": measured.clean, "attacked_limits": measured.attacked}
+        found = {side: _level_limits(cell, values(name, r, measured.held)) for side, r in sides.items()}
+        table[name] = table[name].model_copy(update=found)
     n_items = train.n_items
     lists: dict[str, Any] = {
         "coverage@10": lambda rows: coverage(rows, n_items),
@@ -304,6 +319,14 @@ def _metrics(
         shifts = [per_user_shift(c, a, n_items) for c, a in zip(measured.clean, measured.attacked, strict=True)]
         table["rank_shift"] = MetricResult(clean=0.0, attacked=float(np.mean(shifts)), change=float(np.mean(shifts)))
     return table | _stability(cell, measured) | _projected(measured)
+
+
+def _level_limits(cell: Cell, level: NDArray[np.float64]) -> tuple[float, float] | None:
+    """One-sided 95% limits of a mean over users and seeds; None where too few seeds were run to tell."""
+    if not cell.fixed and len(level) < 3:
+        return None
+    found = limits(level[:1] if cell.fixed else level, alpha=0.05, worst=(0.0, 1.0))
+    return max(found.low, 0.0), min(found.high, 1.0)
 
 
 def _projected(measured: Measured) -> dict[str, MetricResult]:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.datasets.filters import is_positional
-from robust.defense import Defense, Sanitizer, Stage
+from robust.defense import Defense, Sanitizer, ServingDefense, Stage
 from robust.errors import NotApplicable
 from robust.log import InteractionLog
 from robust.metrics.registry import parse_metric
@@ -97,7 +97,12 @@ def clean_rank(victim: Victim, ground: Ground, seed: int) -> Step:
 
 @dataclass(frozen=True)
 class SeedSteps:
-    """The ranked outcomes that one seed of one cell needs; `targets` are its own, `previous` the seed's before."""
+    """The ranked outcomes that one seed of one cell needs; `targets` are its own, `previous` the seed's before.
+
+    Attributes:
+        plain: the clean outcome without the cell's defence, refitted alike: what the defence's price is measured
+            against. None without a defence.
+    """
 
     clean: Step
     attacked: Step
@@ -105,11 +110,12 @@ class SeedSteps:
     planning: Step
     targets: tuple[int, ...]
     previous: tuple[int, ...]
+    plain: Step | None = None
 
     @property
     def steps(self) -> list[Step]:
         """All of them."""
-        return [s for s in (self.clean, self.attacked, self.control) if s is not None]
+        return [s for s in (self.clean, self.attacked, self.control, self.plain) if s is not None]
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,7 @@ class Cell:
     def obstacle(self) -> str | None:
         """Why this cell is NOT_APPLICABLE, before anything runs; None if nothing is known against it."""
         able = self.victim.capabilities
+        served = able & (self.defense.offers | {"lists"}) if isinstance(self.defense, ServingDefense) else able
         if self.retrains and "fit" not in able:
             return "needs a recommender that can be retrained: this one has no fit(log, *, seed)"
         if self.defense is not None and (missing := self.defense.needs - able):
@@ -200,6 +207,8 @@ class Cell:
             return "deltas in a surrogate's embedding space mean nothing in the victim's"
         access = self.attack.model_access
         asked = able if self.surrogate is None else self.surrogate.capabilities
+        if self.planned_on == "protected" and self.threat.knowledge.model != "gradients":
+            asked = served  # who holds the weights need not ask the service
         if access != "none" and access not in asked:
             whose = "this recommender" if self.surrogate is None else f"the surrogate '{self.surrogate.spec.label}'"
             return f"needs {access}, which {whose} does not offer"
@@ -212,7 +221,7 @@ class Cell:
             if self.budget.rows == 0 and not self.budget.users:
                 return f"{self.budget_spec.label} of {len(self.ground.log)} rows is less than one row"
         k = parse_metric(self.threat.bound.metric).k or LIST_LENGTH
-        if k > LIST_LENGTH and "scores" not in able:
+        if k > LIST_LENGTH and "scores" not in served:
             return f"its bound looks at place {k}, but this recommender gives no scores, only lists of {LIST_LENGTH}"
         return None
 
@@ -288,7 +297,14 @@ class Cell:
 
         main, planning = attacked(self.attack_spec.name, self.attack_spec.parameters)
         beside = attacked(*control)[0] if control else None
-        return SeedSteps(clean, main, beside, planning, goal.items, previous)
+        return SeedSteps(clean, main, beside, planning, goal.items, previous, self._plain(seed))
+
+    def _plain(self, seed: int) -> Step | None:
+        if self.defense is None:
+            return None
+        fit = self._fit(seed, None, None)
+        inputs = {"split": self.ground.split} | ({"model": fit} if fit else {})
+        return Step("rank", {**rank_params(self.victim, seed), "targets": [], "demoted": False}, inputs)
 
     def _poisoned(
         self, seed: int, planning: dict[str, Any], in_fit: dict[str, Any] | None, watch: dict[str, Any]

@@ -5,18 +5,21 @@ Reports are made from this alone. Users are pseudonymous throughout.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field
+
+from robust.runner.records import AttackPrice, DefenseResult, DetectionResult, Record
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NOT_APPLICABLE", "ERROR"]
 SCHEMA_VERSION = 1
+WORST_FIRST: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
 
 
-class Record(BaseModel):
-    """Refuses unknown fields, so that a reader notices a newer schema."""
-
-    model_config = ConfigDict(extra="forbid")
+def worst(verdicts: Sequence[Verdict]) -> Verdict:
+    """The verdict of a group: NOT_APPLICABLE only if nothing in it could be measured."""
+    return next((v for v in WORST_FIRST if v in verdicts), "NOT_APPLICABLE")
 
 
 class MetricResult(Record):
@@ -26,6 +29,8 @@ class MetricResult(Record):
         clean, attacked: grand means. change: positive = worse; relative for a drop, absolute for a rise or level.
         low, high: one-sided limits of `change` at the level of the last look, each.
         null: the same change, clean against clean under another seed (the noise floor); None for a fixed model.
+        clean_limits, attacked_limits: one-sided 95% limits, below and above, of those means over users and seeds; of
+            the bounded metric and NDCG@10.
     """
 
     clean: float
@@ -34,6 +39,8 @@ class MetricResult(Record):
     low: float | None = None
     high: float | None = None
     null: float | None = None
+    clean_limits: tuple[float, float] | None = None
+    attacked_limits: tuple[float, float] | None = None
 
 
 class BoundResult(Record):
@@ -124,6 +131,7 @@ class CellResult(Record):
     flags: list[Flag] = Field(default_factory=list)
     points: list[Point] = Field(default_factory=list)
     curve: list[SearchPoint] = Field(default_factory=list)
+    price: AttackPrice | None = None  # to the attacker
     accepted: str | None = None  # the reason given under `accept:`, while it has not expired
     reproduce: str = ""
     timing: dict[str, float] = Field(default_factory=dict)
@@ -176,6 +184,8 @@ class Results(Record):
     victims: list[VictimResult]
     threats: list[ThreatResult]
     cells: list[CellResult]
+    defenses: list[DefenseResult] = Field(default_factory=list)
+    detections: list[DetectionResult] = Field(default_factory=list)
     not_tested: list[str]
     scenario: dict[str, Any]
     command: str

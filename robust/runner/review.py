@@ -11,11 +11,13 @@ from typing import Any
 from robust import __version__
 from robust.datasets import repeat_share
 from robust.runner.across import flag_across
+from robust.runner.detection import detection_results
 from robust.runner.engines import closure
 from robust.runner.export import write_run
 from robust.runner.judging import Assessment, adjusted, result
 from robust.runner.looks import Outcome, Progress, take_looks
 from robust.runner.prepare import Prepared, Request, check_measurable, prepare
+from robust.runner.price import defense_results
 from robust.runner.results import CellResult, DatasetResult, Results
 from robust.runner.steps import machine
 from robust.runner.store import Store
@@ -84,10 +86,12 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
         victims=victims,
         threats=threats,
         cells=records,
+        defenses=defense_results(prepared, store, outcome.assessments),
+        detections=detection_results(prepared, store, outcome.assessments, records),
         not_tested=not_tested(prepared.scenario, records, threats),
         scenario=prepared.scenario.model_dump(mode="json", by_alias=True),
         command=request.command,
-        environment=environment(request),
+        environment={**environment(request), "data": prepared.ground.split.params["content"]},
     )
 
 

@@ -26,18 +26,21 @@ from robust import measure, plugins
 from robust.access import AccessView
 from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.checks import late_rows
-from robust.defense import Defense, SanitizedRecommender, Sanitizer, SeenThrough, TrainingDefense
+from robust.defense import Defense, SanitizedRecommender, Sanitizer, SeenThrough, ServedRecommender, TrainingDefense
 from robust.errors import ModelFault, NotApplicable
 from robust.log import InteractionLog, LogEdit, SequenceBatch
 from robust.measure import Seen, Situation
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Persistent, Recommender, Resumable, capabilities
 from robust.recommenders.resolve import resolve
+from robust.runner.meter import Meter
 from robust.runner.store import Artifact, Store, content_hash
 from robust.sanity import changing_answers_share
 from robust.threat import Budget, Goal, Knowledge
 
 THREADS = 1
+SUSPICION, FLAGGED = "sanitizer.suspicion", "sanitizer.flagged"
+"""Arrays that a fit behind a sanitiser leaves beside the model's own: of all users of the log that it was given."""
 OTHER_SEED = 1_000_003
 """What an attacker's own draws have on top of the victim's seed: nobody outside knows how a victim was initialised, or
 with what a defence is randomised."""
@@ -94,7 +97,7 @@ class Job:
 def code_hash() -> str:
     """Hash of the code on which every step's outcome depends, other than plugins."""
     root = Path(robust.__file__).parent
-    rooms = ("*.py", "metrics/*.py", "recommenders/*.py", "runner/steps.py")
+    rooms = ("*.py", "defense/*.py", "metrics/*.py", "recommenders/*.py", "runner/steps.py")
     outside = {"cli.py", "bounds.py", "doctor.py", "plugins.py", "errors.py"}
     digest = hashlib.sha256()
     for pattern in rooms:
@@ -244,9 +247,14 @@ class Workshop:
             return adapt(blank)
         artifact = self.artifact(key)
         if "settings" in artifact.note:
-            return cast(Recommender, type(blank).from_state(dict(artifact.arrays), artifact.note["settings"]))
+            arrays = {name: own for name, own in artifact.arrays.items() if name not in (SUSPICION, FLAGGED)}
+            settings = artifact.note["settings"]
+            defense = _defense(artifact.note["defense"])
+            if isinstance(defense, TrainingDefense):  # which may leave another type behind than it was given
+                return defense.restore(blank, arrays, settings)
+            return cast(Recommender, type(blank).from_state(arrays, settings))
         # a foreign model cannot be stored without pickle: fit it again, from the same inputs and seed
-        return _fitted(self, Job(**artifact.note["refit"]))[0]
+        return _fitted(self, Job(**artifact.note["refit"])).model
 
 
 def _defense(params: Mapping[str, Any] | None) -> Defense | None:
@@ -272,7 +280,22 @@ def _train_rows(workshop: Workshop, job: Job) -> InteractionLog:
     return log if edit is None else edit.apply(log)
 
 
-def _fitted(workshop: Workshop, job: Job) -> tuple[Recommender, dict[str, Any]]:
+@dataclass(frozen=True)
+class Fit:
+    """A fitted victim, and what is known of its fit.
+
+    Attributes:
+        examined: a sanitiser's arrays, by name; empty without one. note: JSON-able.
+        meter: of the fit, cleaning included.
+    """
+
+    model: Recommender
+    examined: dict[str, Any]
+    note: dict[str, Any]
+    meter: Meter
+
+
+def _fitted(workshop: Workshop, job: Job) -> Fit:
     """Fit a victim from scratch, or further from `base`, behind a sanitiser or a training defence."""
     params = job.params
     log, seed, note = _train_rows(workshop, job), params["seed"], {}
@@ -281,28 +304,35 @@ def _fitted(workshop: Workshop, job: Job) -> tuple[Recommender, dict[str, Any]]:
     start = workshop.model(victim, base) if base else adapt(resolve(victim["name"], dict(victim["settings"])))
     defense = _defense(params.get("defense"))
     protected: Recommender = start
+    examined: dict[str, Any] = {}
     if isinstance(defense, (Sanitizer, TrainingDefense)):
         protected = defense.protect(start, log=log, seed=seed)
-    if isinstance(protected, SanitizedRecommender):
-        kept = protected.clean(log)
-        removed = (kept.lengths == 0) & (log.lengths > 0)
-        genuine = workshop.split(job.inputs["split"])["log"].n_users
-        note = {"removed_genuine": int(removed[:genuine].sum()), "removed_fake": int(removed[genuine:].sum())}
-        log, protected = kept, start
-    if base:
-        return cast(Resumable, protected).resume(log, seed=seed, share=params["share"]), note
-    return cast(Fittable, protected).fit(log, seed=seed), note
+    with Meter() as meter:
+        if isinstance(protected, SanitizedRecommender):
+            suspicion, flagged = protected.examine(log)
+            examined = {SUSPICION: suspicion, FLAGGED: flagged}
+            removed = flagged & (log.lengths > 0)
+            genuine = workshop.split(job.inputs["split"])["log"].n_users
+            note = {"removed_genuine": int(removed[:genuine].sum()), "removed_fake": int(removed[genuine:].sum())}
+            log, protected = log.without_users(flagged), start
+        if base:
+            model = cast(Resumable, protected).resume(log, seed=seed, share=params["share"])
+        else:
+            model = cast(Fittable, protected).fit(log, seed=seed)
+    return Fit(model, examined, note, meter)
 
 
 def fit(workshop: Workshop, job: Job) -> Artifact:
     """A fitted victim."""
-    model, note = _fitted(workshop, job)
-    workshop.remember(job.key, model)
-    if isinstance(model, Persistent) and "settings" not in note:
-        arrays, settings = model.state()
-        return Artifact(arrays, {"settings": settings, **note})
+    done = _fitted(workshop, job)
+    workshop.remember(job.key, done.model)
+    if isinstance(done.model, Persistent) and "settings" not in done.note:
+        arrays, settings = done.model.state()
+        size = sum(int(array.nbytes) for array in arrays.values())
+        note = {"settings": settings, "defense": job.params.get("defense"), "model_bytes": size, **done.note}
+        return Artifact({**arrays, **done.examined}, note, done.meter.cost)
     refit = {"kind": job.kind, "params": job.params, "inputs": job.inputs, "key": job.key}
-    return Artifact({}, {"refit": refit, **note})
+    return Artifact(done.examined, {"refit": refit, **done.note}, done.meter.cost)
 
 
 def _granted(params: Mapping[str, Any]) -> tuple[Budget, Knowledge]:
@@ -392,11 +422,16 @@ def rank(workshop: Workshop, job: Job) -> Artifact:
         edited = workshop.artifact(job.inputs["sequences"])
         sequences = SequenceBatch(edited.arrays["items"], situation.sequences.users)
     subject = _subject(workshop, job)
-    ranking = situation.rank(subject, sequences, tuple(params["targets"]), params["demoted"])
+    with Meter(memory=False) as asking:
+        ranking = situation.rank(subject, sequences, tuple(params["targets"]), params["demoted"])
     if "sequences" in job.inputs or "poison" in job.inputs:
         return Artifact(ranking.arrays(), {})
     # once for each victim, defence and seed, on clean sequences: nothing that an attack does can change it
-    return Artifact(ranking.arrays(), {"answers_change": changing_answers_share(subject, sequences, situation.k)})
+    again = subject
+    if isinstance(subject, ServedRecommender):  # its record of callers could make a second answer a refusal
+        subject, again = subject.reopened(), subject.reopened()
+    change = changing_answers_share(subject, sequences, situation.k, again=again)
+    return Artifact(ranking.arrays(), {"answers_change": change}, {**asking.cost, "users": float(len(sequences))})
 
 
 def evade(workshop: Workshop, job: Job) -> Artifact:

@@ -34,10 +34,15 @@ def content_hash(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Artifact:
-    """What a step left: named arrays and a JSON-able note."""
+    """What a step left: named arrays and a JSON-able note.
+
+    Attributes:
+        cost: what making it took on this machine, kept beside it: no part of its content, which is the same everywhere.
+    """
 
     arrays: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     note: Mapping[str, Any] = field(default_factory=dict)
+    cost: Mapping[str, float] = field(default_factory=dict)
 
 
 class Store:
@@ -86,6 +91,14 @@ class Store:
         note = json.loads(arrays.pop("__note__").tobytes())
         return Artifact(arrays, note)
 
+    def cost(self, key: str) -> dict[str, float]:
+        """What making this artifact took when it was made; empty where that was not measured."""
+        try:
+            found = json.loads(self._path(key).with_suffix(".cost").read_bytes())
+        except (OSError, ValueError):
+            return {}
+        return {str(name): float(value) for name, value in found.items()}
+
     def put(self, key: str, artifact: Artifact) -> None:
         """Write an artifact; the same content gives the same bytes."""
         from safetensors.numpy import save
@@ -93,6 +106,8 @@ class Store:
         note = np.frombuffer(json.dumps(artifact.note, sort_keys=True).encode(), dtype=np.uint8)
         arrays = {name: np.ascontiguousarray(artifact.arrays[name]) for name in sorted(artifact.arrays)}
         payload = save({**arrays, "__note__": note})
+        if artifact.cost:  # before the artifact: whoever finds that one finds what it took
+            write_atomically(self._path(key).with_suffix(".cost"), json.dumps(dict(artifact.cost), sort_keys=True))
         write_atomically(self._path(key), _HEADER.pack(_MAGIC, xxhash.xxh64_intdigest(payload)) + payload)
 
 

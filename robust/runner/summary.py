@@ -6,15 +6,10 @@ import datetime
 from collections.abc import Sequence
 
 from robust.metrics.registry import metric_name
-from robust.runner.results import CellResult, Results, ThreatResult, Verdict
+from robust.runner.results import WORST_FIRST, CellResult, Results, ThreatResult, Verdict, worst
 from robust.runner.scenario import Scenario, Threat
 
-WORST_FIRST: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
-
-
-def worst(verdicts: Sequence[Verdict]) -> Verdict:
-    """The verdict of a group: NOT_APPLICABLE only if nothing in it could be measured."""
-    return next((v for v in WORST_FIRST if v in verdicts), "NOT_APPLICABLE")
+__all__ = ["accept", "amount", "exit_code", "explanation", "headline", "not_tested", "threat_result", "worst"]
 
 
 def accept(cells: Sequence[CellResult], scenario: Scenario, today: datetime.date) -> None:
