@@ -135,7 +135,7 @@ def _ticks(scale: Axis, quantity: Quantity) -> Iterable[tuple[float, str]]:
     pieces.sort(key=lambda piece: (piece[1][0] - piece[0][0]) / (piece[1][1] - piece[0][1]))
     placed = [scale.bound]
     for (low, left), (high, right) in pieces:
-        step = _round_step((high - low) * TICK_GAP / (right - left))
+        step = round_step((high - low) * TICK_GAP / (right - left))
         for index in range(math.ceil(low / step), math.floor(high / step) + 1):
             x, label = scale.x(index * step), quantity.amount(float(f"{index * step:.12g}"))
             if all(abs(x - other) >= (len(label) + len(text) + 2) * CHARACTER / 2 for other, text in placed):
@@ -143,7 +143,7 @@ def _ticks(scale: Axis, quantity: Quantity) -> Iterable[tuple[float, str]]:
     return sorted(placed[1:])
 
 
-def _round_step(least: float) -> float:
+def round_step(least: float) -> float:
     """The least of 1, 2, 5 times a power of ten that is at least `least`."""
     power = 10.0 ** math.floor(math.log10(least))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= least * (1 - 1e-9))

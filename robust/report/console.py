@@ -13,6 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from robust.report.detection import sights
+from robust.report.price import choices
 from robust.report.rows import Group, Row, findings, groups
 from robust.report.text import VERDICT_WORDS, plural, presentable
 from robust.runner.results import Results, Verdict
@@ -52,6 +54,7 @@ def print_console(results: Results, run: Path | None = None, *, console: Console
     console.print()
     for group in arranged:
         _print_group(group, console)
+    _print_defenses(shown, arranged, console)
     _print_end(shown, arranged, console)
     if run is not None:
         console.print(Text.assemble("Report: ", (str(run / "report.html"), "bold")), soft_wrap=True)
@@ -106,6 +109,26 @@ def _table(rows: list[Row], *, roomy: bool) -> Table:
 
 def _change(row: Row) -> str:
     return f"{row.figures.change} ({row.figures.interval})" if row.figures.interval else row.figures.change
+
+
+def _print_defenses(results: Results, arranged: list[Group], console: Console) -> None:
+    """A line to decide by and a table for each threat, then a line for each attack that a sanitiser met."""
+    for one in choices(results, arranged):
+        console.print(Text.assemble("Defences  ", (one.threat, "bold")))
+        console.print(Padding(Text(one.sentence), (0, 0, 0, 2), expand=False))
+        table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+        table.add_column("defence", overflow="fold")
+        for name in ("worst case", "clean NDCG lost", "removed", "training", "serving"):
+            table.add_column(name, justify="right", overflow="fold")
+        for row in one.rows:
+            cells = [row.name, row.worst, row.lost[0], row.removed, row.training[0], row.serving[0]]
+            table.add_row(*(Text(cell, style="bold" if row.best else "") for cell in cells))
+        console.print(Padding(table, (0, 0, 1, 2), expand=False))
+    for sight in sights(results):
+        line = f"{sight.result.defense} on {sight.attack}: AUC {sight.auc}, {sight.caught} of the fake users caught, "
+        console.print(Text(f"{line}{sight.accused} of the genuine ones accused"))
+    if results.detections:
+        console.print()
 
 
 def _print_end(results: Results, arranged: list[Group], console: Console) -> None:

@@ -14,19 +14,24 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
+from itertools import groupby
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from robust.metrics.registry import metric_name
+from robust.report import pareto
 from robust.report.clean import clean_table
 from robust.report.curves import progress
+from robust.report.detection import Sight, picture, sights
+from robust.report.price import bills, choices, percent, spendings
 from robust.report.quantities import duration, level
 from robust.report.rows import Group, Row, commands, findings, groups
 from robust.report.svg import NARROW, WIDE, legend, pictures, scale_changes
 from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, moment, plural, presentable
 from robust.runner.results import CellResult, MetricResult, Results
+from robust.runner.standing import standings
 
 MAX_BYTES = 5_000_000
 
@@ -79,6 +84,11 @@ def _page(results: Results, detail: Detail) -> str:
             shown={group.number: _shown(group, detail) for group in arranged},
             pictures={group.number: _pictures(group, results, detail) for group in arranged},
             legends={group.number: [(Markup(svg), text) for svg, text in _legend(group, detail)] for group in arranged},
+            fronts={group.number: _fronts(group, results, detail) for group in arranged},
+            choices=choices(results, arranged),
+            bills=bills(results),
+            spendings=spendings(_all_shown(arranged, detail)) if results.defenses else [],
+            sights=_sights(results, detail),
             detail=detail,
             findings=findings(results, arranged),
             searches=[(found, Markup(found.picture)) for found in progress(_all_shown(arranged, detail))],
@@ -114,6 +124,40 @@ def _pictures(group: Group, results: Results, detail: Detail) -> list[Markup]:
     for layout in (WIDE, NARROW):
         drawn += pictures(group, layout, victims=len(results.victims), points=detail.points)
     return [Markup(svg) for svg in drawn]
+
+
+def _fronts(group: Group, results: Results, detail: Detail) -> list[tuple[str, list[Markup], list[tuple[Markup, str]]]]:
+    """(heading, pictures, legend) for each victim of a threat behind more than two defences."""
+    found = []
+    if not detail.pictures:
+        return []
+    for place, (victim, members) in enumerate(groupby(standings(results, group.threat.id), key=lambda s: s.victim)):
+        together = list(members)
+        if sum(standing.defense != "none" for standing in together) <= 2:
+            continue
+        first, shown = together[0], pareto.spots(together)
+        heading = f"Which defence of {victim}: what it is worth on clean data, and under the worst attack"
+        drawn = pareto.pareto(
+            shown,
+            clean=first.clean.metric,
+            worst=first.worst.metric,
+            better=first.better,
+            title=f"{group.threat.title}: {heading.lower()}",
+            key=f"front-{group.number}-{place}",
+        )
+        marks = [(Markup(svg), meaning) for svg, meaning in pareto.legend(shown)]
+        found.append((heading, [Markup(svg) for svg in drawn], marks))
+    return found
+
+
+def _sights(results: Results, detail: Detail) -> list[tuple[str, list[tuple[Sight, list[Markup]]]]]:
+    """Each sanitiser with what it saw, and the pictures of that."""
+    seen = sights(results)[: detail.rows]
+    drawn = [
+        (sight, [Markup(svg) for svg in picture(sight, f"sight-{place}")] if detail.pictures else [])
+        for place, sight in enumerate(seen)
+    ]
+    return [(name, list(own)) for name, own in groupby(drawn, key=lambda pair: pair[0].result.defense)]
 
 
 def _legend(group: Group, detail: Detail) -> list[tuple[str, str]]:
@@ -164,6 +208,16 @@ def breakable(text: str) -> Markup:
     return Markup("<wbr>").join(re.split(r"(?<=[./:,])|(?=\()", text))
 
 
+def two_lines(figure: str) -> Markup:
+    """A figure with its interval below it: `3.5% (−1.1…7.9)`."""
+    change, bracket, interval = figure.partition(" (")
+    return (
+        Markup('{}<br><span class="limits">({}</span>').format(change, interval)
+        if bracket
+        else Markup("{}").format(figure)
+    )
+
+
 def _other(cell: CellResult, metric: MetricResult) -> str:
     """`clean → attacked` of a metric that is not bounded."""
     return level(cell.bound.model_copy(update={"kind": "level"}), metric)
@@ -191,6 +245,9 @@ def _environment() -> Environment:
         duration=duration,
         moment=moment,
         other=lambda metric, cell: _other(cell, metric),
+        percent=percent,
+        two_lines=two_lines,
+        lower_first=lambda text: text[:1].lower() + text[1:] if text[1:2].islower() else text,
         scales=scale_changes,
     )
     return environment

@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterable, Sequence
 
 from robust.report.clean import clean_table
+from robust.report.detection import sights
+from robust.report.price import choices
 from robust.report.rows import Group, Row, commands, findings, groups
 from robust.report.text import VERDICT_WORDS, listed, plural, presentable
 from robust.runner.results import Results
@@ -73,6 +75,7 @@ def _document(results: Results, arranged: list[Group], rows: int | None, reprodu
         f"**{escape(results.headline)}**",
         escape(results.explanation),
         _overview(arranged),
+        _defenses(results, arranged, rows),
         *(_cells(group, rows) for group in arranged if group.rows and rows != 0),
         _flags(results, arranged),
         _accepted(arranged),
@@ -101,6 +104,45 @@ def _overview(arranged: list[Group]) -> str:
             ]
         )
     return table(["Threat", "Verdict", "What must hold", "Worst measured", "By"], lines, right=[3])
+
+
+def _defenses(results: Results, arranged: list[Group], limit: int | None) -> str:
+    """What each defence is worth and costs, and what sanitisers saw; `limit` lines of each table."""
+    heads = ["Defence", "Worst case", "Verdict", "By", "Clean NDCG@10 lost", "Clean HR@10 lost"]
+    heads += ["Genuine users removed", "Training", "Serving"]
+    parts = []
+    for one in choices(results, arranged)[:limit]:
+        lines = [
+            [
+                (f"**{escape(row.name)}**" if row.best else escape(row.name))
+                + (" (did not meet every attack)" if row.missed else ""),
+                row.worst,
+                f"**{VERDICT_WORDS[row.verdict]}**",
+                f"{row.row.number}: {escape(row.row.attack)}, {escape(row.row.budget)}",
+                *row.lost,
+                row.removed,
+                *(f"{ratio} ({seconds})" if seconds else ratio for ratio, seconds in (row.training, row.serving)),
+            ]
+            for row in one.rows
+        ]
+        parts.append(f"**{escape(one.threat)}, {escape(one.victim)}.** {escape(one.sentence)}")
+        parts.append(table(heads, lines[:limit], right=[1, 4, 5, 6, 7, 8]))
+    seen = [
+        [
+            escape(sight.result.defense),
+            escape(sight.attack),
+            sight.auc,
+            sight.low,
+            sight.caught,
+            sight.accused,
+            escape(sight.left),
+        ]
+        for sight in sights(results)[:limit]
+    ]
+    if seen and parts:
+        heads = ["Sanitiser", "Attack", "AUC", "Caught at 1% accused", "Caught", "Accused", "Effect left"]
+        parts.append(table(heads, seen, right=[2, 3, 4, 5, 6]))
+    return "\n\n".join(["### Defences", *parts]) if parts else ""
 
 
 def _limits(row: Row) -> str:

@@ -75,13 +75,13 @@ def _picture(group: Group, bound: BoundResult, layout: Layout, named: bool, poin
             "aria-labelledby": f"{key}-title {key}-desc",
         },
     )
-    _text_element(svg, "title", f"{group.threat.title}: {bound_text(bound)}", id=f"{key}-title")
-    _text_element(svg, "desc", _description(rows), id=f"{key}-desc")
+    text_element(svg, "title", f"{group.threat.title}: {bound_text(bound)}", id=f"{key}-title")
+    text_element(svg, "desc", _description(rows), id=f"{key}-desc")
     _frame(svg, scale, f"{change_heading(bound)} (further right is worse)", layout, bottom)
     y = 0.0
     for title, (_, members) in zip(titles, blocks, strict=True):
         for index, line in enumerate(title):
-            _text_element(svg, "text", line, x=0, y=y + 18 + LINE * index, **{"class": "series"})
+            text_element(svg, "text", line, x=0, y=y + 18 + LINE * index, **{"class": "series"})
         y += SERIES + LINE * (len(title) - 1)
         _panel(svg, scale, layout, y, y + layout.row * len(members))
         _trend(svg, members, scale, y, layout)
@@ -105,29 +105,29 @@ def _description(rows: Sequence[Row]) -> str:
 
 def _frame(svg: ET.Element, scale: Axis, title: str, layout: Layout, bottom: float) -> None:
     """The axis with its title, its ticks, the bound's among them, and its breaks."""
-    _text_element(svg, "text", title, x=(layout.left + layout.right) / 2, y=bottom + 36, **{"class": "title"})
-    _shape(svg, "line", "base", x1=layout.left, x2=layout.right, y1=bottom, y2=bottom)
+    text_element(svg, "text", title, x=(layout.left + layout.right) / 2, y=bottom + 36, **{"class": "title"})
+    shape(svg, "line", "base", x1=layout.left, x2=layout.right, y1=bottom, y2=bottom)
     for x, label in scale.ticks:
-        _shape(svg, "line", "base", x1=x, x2=x, y1=bottom, y2=bottom + 4)
-        _text_element(svg, "text", label, x=x, y=bottom + 18, **{"class": "tick"})
+        shape(svg, "line", "base", x1=x, x2=x, y1=bottom, y2=bottom + 4)
+        text_element(svg, "text", label, x=x, y=bottom + 18, **{"class": "tick"})
     limit, label = scale.bound
-    _shape(svg, "line", "bound", x1=limit, x2=limit, y1=bottom, y2=bottom + 6)
-    _text_element(svg, "text", label, x=limit, y=bottom + 18, **{"class": "bound-label"})
+    shape(svg, "line", "bound", x1=limit, x2=limit, y1=bottom, y2=bottom + 6)
+    text_element(svg, "text", label, x=limit, y=bottom + 18, **{"class": "bound-label"})
     for x in scale.breaks:
-        _shape(svg, "path", "slashes", d=f"M{_n(x - 5)} {_n(bottom + 5)}l4 -10M{_n(x + 1)} {_n(bottom + 5)}l4 -10")
+        shape(svg, "path", "slashes", d=f"M{_n(x - 5)} {_n(bottom + 5)}l4 -10M{_n(x + 1)} {_n(bottom + 5)}l4 -10")
 
 
 def _panel(svg: ET.Element, scale: Axis, layout: Layout, top: float, bottom: float) -> None:
     """Behind one series: what lies beyond the bound, the grid, no change, breaks in the scale, the bound itself."""
     limit, _ = scale.bound
-    _shape(svg, "rect", "beyond", x=limit, y=top, width=layout.right - limit, height=bottom - top)
+    shape(svg, "rect", "beyond", x=limit, y=top, width=layout.right - limit, height=bottom - top)
     for x, _ in scale.ticks:
-        _shape(svg, "line", "grid", x1=x, x2=x, y1=top, y2=bottom)
+        shape(svg, "line", "grid", x1=x, x2=x, y1=top, y2=bottom)
     if scale.zero is not None:
-        _shape(svg, "line", "zero", x1=scale.zero, x2=scale.zero, y1=top, y2=bottom)
+        shape(svg, "line", "zero", x1=scale.zero, x2=scale.zero, y1=top, y2=bottom)
     for x in scale.breaks:
-        _shape(svg, "line", "gap", x1=x, x2=x, y1=top, y2=bottom)
-    _shape(svg, "line", "bound", x1=limit, x2=limit, y1=top, y2=bottom)
+        shape(svg, "line", "gap", x1=x, x2=x, y1=top, y2=bottom)
+    shape(svg, "line", "bound", x1=limit, x2=limit, y1=top, y2=bottom)
 
 
 def _trend(svg: ET.Element, rows: Sequence[Row], scale: Axis, top: float, layout: Layout) -> None:
@@ -138,7 +138,7 @@ def _trend(svg: ET.Element, rows: Sequence[Row], scale: Axis, top: float, layout
         if row.metric is not None and finite(row.metric.change)
     ]
     if len(places) > 1:
-        _shape(svg, "polyline", "trend", points=" ".join(places))
+        shape(svg, "polyline", "trend", points=" ".join(places))
 
 
 def _lanes(top: float, layout: Layout) -> tuple[float, float]:
@@ -152,22 +152,22 @@ def _draw_row(svg: ET.Element, row: Row, scale: Axis, top: float, layout: Layout
     if row.metric is None or not finite(row.metric.change):
         room = int((layout.right - layout.left) / 6.8)
         text = textwrap.shorten(row.reason or "not measured", room, placeholder=" …")
-        _text_element(svg, "text", text, x=layout.left + 4, y=upper + 4, **{"class": "absent"})
+        text_element(svg, "text", text, x=layout.left + 4, y=upper + 4, **{"class": "absent"})
         return
     if points:
         for point in row.cell.points:
             for value in finite(point.null):
                 x = scale.x(value)
-                _shape(svg, "line", "null-seed", x1=x, x2=x, y1=lower - 3, y2=lower + 3)
+                shape(svg, "line", "null-seed", x1=x, x2=x, y1=lower - 3, y2=lower + 3)
         for point in row.cell.points:
             for value in finite(point.change):
-                _shape(svg, "circle", "seed", cx=scale.x(value), cy=lower, r=2.4)
+                shape(svg, "circle", "seed", cx=scale.x(value), cy=lower, r=2.4)
     for value in finite(row.metric.null):
         x = scale.x(value)
-        _shape(svg, "path", "null", d=f"M{_n(x - 3.5)} {_n(lower - 3.5)}l7 7m0 -7l-7 7")
+        shape(svg, "path", "null", d=f"M{_n(x - 3.5)} {_n(lower - 3.5)}l7 7m0 -7l-7 7")
     for value in finite(row.cell.control.change) if row.cell.control else []:
         x = scale.x(value)
-        _shape(svg, "path", "control", d=f"M{_n(x)} {_n(lower - 4.5)}l4.2 7.6h-8.4z")
+        shape(svg, "path", "control", d=f"M{_n(x)} {_n(lower - 4.5)}l4.2 7.6h-8.4z")
     _interval(svg, row, scale, upper)
     _mean(svg, row, scale.x(row.metric.change), upper)
 
@@ -179,39 +179,39 @@ def _interval(svg: ET.Element, row: Row, scale: Axis, y: float) -> None:
         return
     low, high = scale.x(metric.low), scale.x(metric.high)
     style = f"interval v-{row.cell.verdict}"
-    _shape(svg, "line", style, x1=low, x2=high, y1=y, y2=y)
+    shape(svg, "line", style, x1=low, x2=high, y1=y, y2=y)
     for x, outside, away in ((low, scale.clips(metric.low), -1), (high, scale.clips(metric.high), 1)):
         if outside:
-            _shape(svg, "path", style, d=f"M{_n(x - away * 5)} {_n(y - 4)}l{away * 5} 4l{-away * 5} 4")
+            shape(svg, "path", style, d=f"M{_n(x - away * 5)} {_n(y - 4)}l{away * 5} 4l{-away * 5} 4")
         else:
-            _shape(svg, "line", style, x1=x, x2=x, y1=y - 4, y2=y + 4)
+            shape(svg, "line", style, x1=x, x2=x, y1=y - 4, y2=y + 4)
 
 
 def _mean(svg: ET.Element, row: Row, x: float, y: float) -> None:
     """The mean: a filled square beyond the bound, a filled disc within it, an open disc where neither is shown."""
     style = f"mean v-{row.cell.verdict}"
     if row.cell.verdict == "FAIL":
-        _shape(svg, "rect", style, x=x - 4.5, y=y - 4.5, width=9, height=9)
+        shape(svg, "rect", style, x=x - 4.5, y=y - 4.5, width=9, height=9)
     elif row.cell.verdict == "PASS":
-        _shape(svg, "circle", style, cx=x, cy=y, r=4.8)
+        shape(svg, "circle", style, cx=x, cy=y, r=4.8)
     else:
-        _shape(svg, "circle", f"{style} open", cx=x, cy=y, r=4.3)
+        shape(svg, "circle", f"{style} open", cx=x, cy=y, r=4.3)
 
 
 def _labels(svg: ET.Element, row: Row, y: float, layout: Layout) -> None:
     """Number, budget, change, interval and verdict in words."""
     lines = textwrap.wrap(row.cell.budget, layout.budget_characters, max_lines=2, placeholder=" …") or ["–"]
-    _text_element(svg, "text", str(row.number), x=16, y=y + 4, **{"class": "number"})
+    text_element(svg, "text", str(row.number), x=16, y=y + 4, **{"class": "number"})
     for index, line in enumerate(lines):
-        _text_element(svg, "text", line, x=24, y=y + 4 + 13 * index, **{"class": "budget"})
+        text_element(svg, "text", line, x=24, y=y + 4 + 13 * index, **{"class": "budget"})
     word, style = VERDICT_WORDS[row.cell.verdict], f"verdict v-{row.cell.verdict}"
-    _text_element(svg, "text", row.figures.change, x=layout.change, y=y + 4, **{"class": "change"})
+    text_element(svg, "text", row.figures.change, x=layout.change, y=y + 4, **{"class": "change"})
     if layout.interval is not None and row.figures.interval:
-        _text_element(svg, "text", row.figures.interval, x=layout.interval, y=y + 4, **{"class": "limits"})
+        text_element(svg, "text", row.figures.interval, x=layout.interval, y=y + 4, **{"class": "limits"})
     if layout.verdict is not None:
-        _text_element(svg, "text", word, x=layout.verdict, y=y + 4, **{"class": style})
+        text_element(svg, "text", word, x=layout.verdict, y=y + 4, **{"class": style})
     else:
-        _text_element(svg, "text", word, x=layout.change, y=y + 17, **{"class": f"{style} below"})
+        text_element(svg, "text", word, x=layout.change, y=y + 17, **{"class": f"{style} below"})
 
 
 def legend(group: Group, *, points: bool = True) -> list[tuple[str, str]]:
@@ -238,7 +238,7 @@ def legend(group: Group, *, points: bool = True) -> list[tuple[str, str]]:
     found = []
     for tag, style, attributes, meaning in marks:
         svg = ET.Element("svg", {"class": "mark", "viewBox": "0 0 20 14", "aria-hidden": "true"})
-        _shape(svg, tag, style, **attributes)
+        shape(svg, tag, style, **attributes)
         found.append((ET.tostring(svg, encoding="unicode"), meaning))
     return found
 
@@ -253,11 +253,13 @@ def scale_changes(group: Group) -> list[str]:
     return found
 
 
-def _shape(parent: ET.Element, tag: str, style: str, **attributes: float | str) -> None:
+def shape(parent: ET.Element, tag: str, style: str, **attributes: float | str) -> None:
+    """Add an element of this class."""
     ET.SubElement(parent, tag, {"class": style, **{key: _n(value) for key, value in attributes.items()}})
 
 
-def _text_element(parent: ET.Element, tag: str, text: str, **attributes: float | str) -> None:
+def text_element(parent: ET.Element, tag: str, text: str, **attributes: float | str) -> None:
+    """Add an element that holds text."""
     ET.SubElement(parent, tag, {key: _n(value) for key, value in attributes.items()}).text = text
 
 
