@@ -39,8 +39,17 @@ def listing(kind: str) -> list[dict[str, Any]]:
 
 
 def overview(kind: str) -> list[dict[str, Any]]:
-    """The listing as a terminal has room for it: an attack's threat in one column, its source below its summary."""
+    """The listing as a terminal has room for it: threat, or needs, in one column, the source below the summary."""
     rows = listing(kind)
+    if kind == "defenses":
+        return [
+            {
+                "name": row["name"],
+                "acts on, needs, cost": f"{row['stage']}; {row.get('needs', '')}; {row.get('cost', '')}",
+                "summary, source": f"{row['summary']}\n{row.get('source', '')}",
+            }
+            for row in rows
+        ]
     if kind != "attacks":
         return rows
     return [

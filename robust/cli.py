@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 import typer
 
 from robust.errors import InputError, RobustError, UnknownName
+from robust.leaderboard.commands import app as leaderboard
 
 if TYPE_CHECKING:
     from robust.runner.prepare import Request
@@ -24,6 +25,8 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="How much worse does a sequential recommender get when somebody attacks it, and can a bound be promised?",
 )
+
+app.add_typer(leaderboard, name="leaderboard")
 
 Engine = Literal["serial", "processes"]
 ScenarioArgument = Annotated[str, typer.Argument(help="A scenario's name or YAML file.")]

@@ -7,3 +7,4 @@ from importlib.resources import files
 QUICK = files(__name__) / "quick.yaml"
 CI = files(__name__) / "ci.yaml"
 RELEASE = files(__name__) / "release.yaml"
+LEADERBOARD = files(__name__) / "leaderboard.yaml"

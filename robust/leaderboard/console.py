@@ -1,0 +1,49 @@
+"""A table of the leaderboard on a terminal."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from robust.leaderboard.board import Table, printable
+from robust.metrics.registry import metric_name
+from robust.report.console import ROOMY
+from robust.report.text import visible
+
+WHOLE = ("", "clean", "worst case", "lost", "verdict")
+"""Columns that are not broken."""
+
+
+def print_table(table: Table, console: Console | None = None) -> None:
+    """Heading, entries, and what is to be known of them."""
+    console = console or Console()
+    trial = table.trial
+    console.print(Text(visible(f"{table.title}: {table.victim} on {table.dataset}"), style="bold"))
+    clean, worst = metric_name(trial.clean.metric), metric_name(trial.worst.metric)
+    measured = f"clean: {clean}; worst case: {worst}, {trial.better} is better"
+    console.print(Text(f"{measured}; bound: {table.bound}; * on the Pareto front"))
+    grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
+    rows = printable(table, roomy=console.width >= ROOMY)
+    for name in rows[0]:
+        right = name in ("clean", "worst case", "lost")
+        justify: Literal["left", "right"] = "right" if right else "left"
+        least = 13 if name in ("defence", "by") else None
+        grid.add_column(name, overflow="fold", no_wrap=name in WHOLE, justify=justify, min_width=least)
+    for row in rows:
+        grid.add_row(*(Text(visible(value)) for value in row.values()))
+    console.print(grid)
+    for entry in table.entries:
+        for attack, why in entry.missed.items():
+            console.print(Text(visible(f"† {entry.name} was not met by {attack}: {why}")))
+    for entry in table.entries:
+        if entry.trial.flags:
+            flags = ", ".join(entry.trial.flags).replace("_", " ")
+            console.print(Text(visible(f"noted of {entry.name}: {flags}"), style="dim"))
+    for name, why in table.refused.items():
+        console.print(Text(visible(f"refused: {name}: {why}"), style="yellow"))
+    if table.mixed:
+        console.print(Text(f"rows of different versions, compare with care: {'; '.join(table.mixed)}", style="yellow"))
+    console.print()
