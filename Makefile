@@ -40,9 +40,9 @@ contracts: install
 
 check: lint types contracts test
 
-# the attacks' pages, from what their classes say; a test holds them to it
+# the pages of attacks and defences, from what their classes say; a test holds them to it
 docs: install
-	$(BIN)/python -m robust.reference docs/attacks
+	$(BIN)/python -m robust.reference docs
 
 # Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs; ROBUST_CACHE, if it is set, one
 # in which fitted victims are kept from one run of validate-attacks to the next.

@@ -15,7 +15,7 @@ import pytest
 from robust import cli
 
 # a user's project and a third party's package, which run in an environment of their own
-collect_ignore = ["userproject", "thirdparty"]
+collect_ignore = ["userproject", "thirdparty", "thirdparty_defense"]
 REPOSITORY = Path(__file__).parents[2]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 

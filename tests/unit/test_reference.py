@@ -10,12 +10,28 @@ from pydantic import Field
 
 from robust import plugins, reference
 from robust.attack import EmbeddingAttack, EvasionAttack, PoisoningAttack
-from robust.reference import facts, index, meanings, own_attacks, page, pages, parameters, summary, threat, write
+from robust.defense import InputGuard
+from robust.recommenders.protocols import Capability
+from robust.reference import (
+    Kind,
+    facts,
+    index,
+    index_of_defenses,
+    meanings,
+    own,
+    page,
+    pages,
+    parameters,
+    summary,
+    threat,
+    write,
+)
 from robust.taxonomy import ATLAS, NIST, TERMS, term
 from robust.threat import Budget
 
-DOCS = Path(__file__).parents[2] / "docs" / "attacks"
-OWN = own_attacks()
+DOCS = Path(__file__).parents[2] / "docs"
+OWN, DEFENSES = own("attacks"), own("defenses")
+KINDS: tuple[Kind, ...] = ("attacks", "defenses")
 
 
 class Base(PoisoningAttack):
@@ -126,6 +142,36 @@ def test_an_index_has_a_row_per_attack_with_a_link_to_a_control_that_has_a_page(
     assert row.format("[random](random.md)") in index({"toy": Toy, "random": OWN["random"]})
 
 
+class Doorman(InputGuard):
+    """Lets nobody in."""
+
+    name: ClassVar[str] = "doorman"
+    source: ClassVar[str] = "Somebody | else, 2026"
+    assumptions: ClassVar[str] = "There is a door."
+    weaknesses: ClassVar[str] = "The window."
+    needs: ClassVar[frozenset[Capability]] = frozenset({"scores", "lists"})
+
+    rate: float = 0.5
+
+    def calibrate(self, *_: Any) -> Doorman:
+        """Itself."""
+        return self
+
+    def guard(self, *_: Any) -> Any:
+        """Nothing."""
+
+
+def test_a_defences_page_says_what_it_needs_costs_assumes_and_cannot_do() -> None:
+    said = page("doorman", Doorman)
+    assert (
+        "- Acts on: a sequence, before it is ranked\n- Needs of the recommender: ranked lists, scores\n"
+        "- Cost, beside quality on clean data: every query\n- Source: Somebody | else, 2026\n"
+    ) in said
+    assert "\n## What must hold\n\nThere is a door.\n\n## Known weaknesses\n\nThe window.\n\n## Parameters\n" in said
+    row = "| [doorman](doorman.md) | a sequence, before it is ranked | ranked lists, scores | every query | {} |"
+    assert row.format("Somebody \\| else, 2026") in index_of_defenses({"doorman": Doorman})
+
+
 def test_other_kinds_have_pages_too() -> None:
     assert "## Known weaknesses" in page("pca", plugins.load("defenses", "pca"))
     assert "- `blocks = 2` (whole number ≥ 1): attention blocks." in page(
@@ -134,20 +180,29 @@ def test_other_kinds_have_pages_too() -> None:
     assert page("flights", plugins.load("datasets", "flights")).endswith("## Parameters\n\nNone.\n")
 
 
-def test_writing_removes_generated_pages_of_attacks_that_are_gone_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", KINDS)
+def test_writing_removes_generated_pages_of_plugins_that_are_gone_and_nothing_else(kind: Kind, tmp_path: Path) -> None:
     (tmp_path / "gone.md").write_text(reference.MARK + "robust.gone -->\n# gone\n")
     (tmp_path / "by-hand.md").write_text("# Mine\n")
-    write(tmp_path)
-    assert {p.name for p in tmp_path.iterdir()} == {"README.md", "by-hand.md", *(f"{name}.md" for name in OWN)}
+    write(tmp_path, kind)
+    assert {p.name for p in tmp_path.iterdir()} == {"README.md", "by-hand.md", *(f"{name}.md" for name in own(kind))}
 
 
-# --- this project's attacks
+# --- this project's attacks and defences
 
 
-@pytest.mark.parametrize("name", OWN)
+@pytest.mark.parametrize("name", [*OWN, *DEFENSES])
 def test_every_parameter_has_a_meaning(name: str) -> None:
-    silent = [p.name for p in parameters(OWN[name]) if not p.meaning]
-    assert silent == [], f"say what they mean under 'Attributes:' in the docstring of {OWN[name].__qualname__}"
+    plugin = OWN.get(name) or DEFENSES[name]
+    silent = [p.name for p in parameters(plugin) if not p.meaning]
+    assert silent == [], f"say what they mean under 'Attributes:' in the docstring of {plugin.__qualname__}"
+
+
+@pytest.mark.parametrize("name", DEFENSES)
+def test_every_defence_says_what_must_hold_and_what_breaks_it(name: str) -> None:
+    kind = DEFENSES[name]
+    assert len(kind.assumptions) > 20, "say what must hold for it to help (assumptions)"
+    assert len(kind.weaknesses) > 20, "say what breaks it (weaknesses)"
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -174,8 +229,9 @@ def test_tags_fit_what_an_attack_does(name: str) -> None:
         assert "ML01:2023" in kind.tags
 
 
-def test_the_committed_pages_are_the_generated_ones() -> None:
-    there = {path.name: path.read_text(encoding="utf-8") for path in DOCS.glob("*.md")}
-    wanted = pages()
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_committed_pages_are_the_generated_ones(kind: Kind) -> None:
+    there = {path.name: path.read_text(encoding="utf-8") for path in (DOCS / kind).glob("*.md")}
+    wanted = pages(kind)
     stale = sorted(name for name in there.keys() | wanted.keys() if there.get(name) != wanted.get(name))
-    assert stale == [], "docs/attacks is not what the attacks say of themselves: run `make docs`"
+    assert stale == [], f"docs/{kind} is not what the {kind} say of themselves: run `make docs`"
