@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: install review test lint types contracts check docs validate validate-verdicts validate-victims validate-attacks \
-        validate-review bench mutation coverage clean
+        validate-defenses validate-review bench mutation coverage clean
 
 install: $(VENV)/.installed
 
@@ -46,7 +46,7 @@ docs: install
 
 # Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs; ROBUST_CACHE, if it is set, one
 # in which fitted victims are kept from one run of validate-attacks to the next.
-validate: validate-verdicts validate-victims validate-attacks validate-review
+validate: validate-verdicts validate-victims validate-attacks validate-defenses validate-review
 
 validate-verdicts: install
 	$(BIN)/python -m pytest -m slow tests/unit tests/quality
@@ -58,6 +58,11 @@ validate-attacks: install
 	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest -s \
 	  tests/validation/test_attacks.py tests/validation/test_substitution.py tests/validation/test_append.py \
 	  tests/validation/test_removal.py tests/validation/test_poisoning.py tests/validation/test_controls.py
+
+validate-defenses: install
+	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest -s \
+	  tests/validation/test_detectors.py tests/validation/test_adversarial_training.py \
+	  tests/validation/test_substitution_defenses.py
 
 validate-review: install
 	ROBUST_DATA=$(or $(ROBUST_DATA),../shared/data) $(BIN)/python -m pytest tests/validation/test_review.py -s

@@ -264,8 +264,8 @@ def index_of_defenses(defenses: Mapping[str, type[Defense]]) -> str:
         columns = (STAGES[said["stage"]], said["needs"], said["cost"], _cell(said["source"]))
         rows.append(f"| [{name}]({name}.md) | {' | '.join(columns)} |")
     words = (
-        "What each one acts on, needs of a recommender and costs beside quality on clean data (a review measures that);\n"
-        "where it comes from. Every one is attacked by somebody who knows it, too."
+        "What each one acts on, needs of a recommender and costs beside quality on clean data (a review measures\n"
+        "that); where it comes from. Every one is attacked by somebody who knows it, too."
     )
     return f"# Defences\n\n{words}\n\n" + "\n".join(rows) + "\n"
 

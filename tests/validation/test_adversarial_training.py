@@ -25,7 +25,7 @@ USERS, EPSILON = 2000, 0.5
 ARMS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("none", {}),
     ("adversarial-embeddings", {"epsilon": EPSILON}),
-    ("noise-training", {"epsilon": EPSILON}),
+    ("noise-training", {"delete": 0, "gaussian": EPSILON}),
 )
 """Noise of the same size is the control: robustness that noise gives, too, is no merit of an adversary."""
 ATTACKS: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -305,3 +305,17 @@ def test_all_members_work_together_on_flights() -> None:
         assert auc(detector.suspicion(poisoned, np.random.default_rng(0)), fake) > 0.9, name
     combined = plugins.build("defenses", "rank-average", {})
     assert auc(combined.suspicion(poisoned, np.random.default_rng(0)), fake) > 0.8
+
+
+def test_a_member_that_cannot_judge_a_log_has_no_say_and_refuses_it_only_if_all_do() -> None:
+    users, length = 40, 3
+    item = np.random.default_rng(3).integers(1, 9, size=users * length)
+    position = np.tile(np.arange(length), users)  # in place of times
+    log = InteractionLog.from_columns(np.repeat(np.arange(users), length), item, position)
+    with pytest.raises(InputError, match="none of its members"):
+        RankAverage(members=("time-bursts",), share=0.1).check_log(log)
+    several = RankAverage(members=("time-bursts", "pca"), share=0.1)
+    several.check_log(log)
+    alone = RankAverage(members=("pca",), share=0.1).suspicion(log, np.random.default_rng(0))
+    both = several.suspicion(log, np.random.default_rng(0))
+    assert np.array_equal(np.argsort(both, kind="stable"), np.argsort(alone, kind="stable"))
