@@ -12,6 +12,8 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from robust import plugins
+from robust.defense import Cost
 from robust.recommenders.settings import TrainingSettings
 from robust.runner.engines import closure
 from robust.runner.looks import clean_steps
@@ -24,6 +26,8 @@ FIT_SECONDS = 1.7e-5  # per row and epoch of a neural victim: 11 s for GRU4Rec o
 COUNTED_SECONDS = 1.0  # a baseline's fit
 PASS_SECONDS = 3e-6  # per sequence position in one forward pass
 PASSES = {"rank": 1.0, "evade": 18.0, "perturb": 25.0}
+LONGER: dict[Cost, float] = {"longer fit": 4.0, "several fits": 3.0}
+"""How many times a plain fit a defended one takes, by its class of cost: 2 to 5, and 2 to 4 with default parameters."""
 
 
 def estimate(request: Request) -> list[dict[str, Any]]:
@@ -83,11 +87,15 @@ def _seconds(step: Step, prepared: Prepared, rehearsal: Rehearsal | None) -> flo
         if step.params["victim"]["name"] in BASELINES:
             return COUNTED_SECONDS
         rows = _rows_trained_on(step.params["victim"], len(prepared.split.train))
-        defended = 5.0 if (step.params.get("defense") or {}).get("name") == "adversarial-embeddings" else 1.0
-        return float(step.params.get("share", 1.0)) * defended * rows * FIT_SECONDS
+        return float(step.params.get("share", 1.0)) * _longer(step.params.get("defense")) * rows * FIT_SECONDS
     positions = len(prepared.split.users) * int(step.params.get("context", 50))
     edits = max(int((step.params.get("budget") or {}).get("edits") or 1), 1)
     return PASSES.get(step.kind, 0.1) * edits * positions * PASS_SECONDS
+
+
+def _longer(defense: Mapping[str, Any] | None) -> float:
+    """How many times a plain fit one behind this defence takes."""
+    return 1.0 if defense is None else LONGER.get(plugins.load("defenses", defense["name"]).cost, 1.0)
 
 
 def _rows_trained_on(victim: Mapping[str, Any], rows: int) -> int:
