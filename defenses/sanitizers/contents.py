@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from robust.defense.noise import splitmix
 from robust.log import InteractionLog
-
-SPLITMIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))
 
 
 def contents(log: InteractionLog) -> NDArray[np.uint64]:
@@ -16,10 +15,8 @@ def contents(log: InteractionLog) -> NDArray[np.uint64]:
     The sum of splitmix64 (Steele, Lea and Flood, OOPSLA 2014) of (item, position); 0 for users without rows.
     """
     mixed = log.item.astype(np.uint64) << np.uint64(32) | log.position.astype(np.uint64)
-    for shift, factor in SPLITMIX:
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     hashed = np.zeros(log.n_users, dtype=np.uint64)
     filled = np.flatnonzero(log.lengths > 0)
     if len(filled):
-        hashed[filled] = np.add.reduceat(mixed ^ (mixed >> np.uint64(31)), log.offsets[filled])
+        hashed[filled] = np.add.reduceat(splitmix(mixed), log.offsets[filled])
     return hashed

@@ -27,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from robust.defense.noise import splitmix
 from robust.log import InteractionLog
 
 Float64 = NDArray[np.float64]
@@ -62,19 +63,12 @@ def profile_keys(log: InteractionLog, seed: int) -> NDArray[np.uint64]:
     """
     with np.errstate(over="ignore"):
         state = log.item.astype(np.uint64) * _ODD + np.uint64(seed % 2**64)
-        state = _mixed(state)
+        state = splitmix(state)
         keys = np.zeros(log.n_users, dtype=np.uint64)
         active = np.flatnonzero(log.lengths > 0)
         if len(active):
             keys[active] = np.add.reduceat(state, log.offsets[active])
-        return _mixed(keys)
-
-
-def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014, figure 16)."""
-    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return np.asarray(state ^ (state >> np.uint64(31)))
+        return splitmix(keys)
 
 
 def profile_features(log: InteractionLog, users: NDArray[np.int64], seed: int, *, neighbours: int = 25) -> Float64:

@@ -16,7 +16,7 @@ from robust.log import Int32
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
-def _mixed(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
+def splitmix(state: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """SplitMix64's finaliser (Steele, Lea and Flood, OOPSLA 2014, figure 16)."""
     state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -39,9 +39,9 @@ def keyed_uniform_of(
     For noise that belongs to something with a number of its own, such as an item of the catalogue.
     """
     with np.errstate(over="ignore"):
-        key = _mixed(np.asarray([seed % 2**64], dtype=np.uint64) + _ODD * np.uint64(stream + 1))
+        key = splitmix(np.asarray([seed % 2**64], dtype=np.uint64) + _ODD * np.uint64(stream + 1))
         state = np.broadcast_to(key, (len(items),)).copy()
         for column in items.T.astype(np.uint64):
-            state = np.where(column != 0, _mixed(state * _ODD + column), state)
-        bits = _mixed(state[:, None] + numbers.astype(np.uint64) * _ODD)
+            state = np.where(column != 0, splitmix(state * _ODD + column), state)
+        bits = splitmix(state[:, None] + numbers.astype(np.uint64) * _ODD)
     return np.asarray((bits >> np.uint64(11)).astype(np.float64) * 2.0**-53)
