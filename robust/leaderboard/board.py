@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from robust.leaderboard.rows import Number, Price, Row, Trial
+from robust.metrics.registry import metric_name
 from robust.report.console import SHORT
 from robust.report.pareto import Spot
 from robust.report.quantities import DASH, Quantity, decimals_for, fixed
@@ -100,6 +101,41 @@ class Table:
     def bound(self) -> str:
         """What had to hold."""
         return bound_text(self.trial.bound)
+
+    @property
+    def answer(self) -> str:
+        """Which of them to ship, and what it costs, in a sentence.
+
+        Of those that hold the bound, met every attack and have an effect, it is the one that is worth most on clean
+        data; where there is none, the best worst case is named, and that it is not enough.
+        """
+        whole = [entry for entry in self.entries if not entry.missed]
+        if not whole:
+            return "No defence met every attack of this threat."
+        passed = [entry for entry in whole if entry.trial.verdict == "PASS"]
+        held = [entry for entry in passed if "no_effect" not in entry.trial.flags]
+        worst = metric_name(self.trial.worst.metric)
+        if any(entry.row.defense == "none" for entry in passed):
+            return "The bound holds without a defence."
+        best = max(held, key=lambda entry: entry.merit[0]) if held else whole[0]
+        left = f"{number(best.trial.worst)} of {worst} under its worst attack"
+        plain = next((entry for entry in whole if entry.row.defense == "none"), None)
+        if plain is not None and plain is not best:
+            left += f", {number(plain.trial.worst, limits=False)} without a defence"
+        cost = priced(best.row.price)
+        if held:
+            return f"{best.name}: it holds the bound, with {left}; the price: {cost or 'not measured'}."
+        if best is plain:
+            return f"None is shown to hold the bound, and none has a better worst case than no defence: {left}."
+        return f"None is shown to hold the bound. The best is {best.name}: {left}; the price: {cost or 'not measured'}."
+
+    @property
+    def noted(self) -> dict[str, list[str]]:
+        """What a review noticed without a reason to refuse the number, and of whom."""
+        flags = sorted({flag for entry in self.entries for flag in entry.trial.flags})
+        return {
+            flag.replace("_", " "): [entry.name for entry in self.entries if flag in entry.trial.flags] for flag in flags
+        }
 
     @property
     def mixed(self) -> list[str]:

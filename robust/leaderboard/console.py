@@ -25,6 +25,7 @@ def print_table(table: Table, console: Console | None = None) -> None:
     clean, worst = metric_name(trial.clean.metric), metric_name(trial.worst.metric)
     measured = f"clean: {clean}; worst case: {worst}, {trial.better} is better"
     console.print(Text(f"{measured}; bound: {table.bound}; * on the Pareto front"))
+    console.print(Text(visible(table.answer)))
     grid = Grid(box=None, padding=(0, 2, 0, 0), pad_edge=False, header_style="dim")
     rows = printable(table, roomy=console.width >= ROOMY)
     for name in rows[0]:
@@ -38,10 +39,8 @@ def print_table(table: Table, console: Console | None = None) -> None:
     for entry in table.entries:
         for attack, why in entry.missed.items():
             console.print(Text(visible(f"† {entry.name} was not met by {attack}: {why}")))
-    for entry in table.entries:
-        if entry.trial.flags:
-            flags = ", ".join(entry.trial.flags).replace("_", " ")
-            console.print(Text(visible(f"noted of {entry.name}: {flags}"), style="dim"))
+    for flag, names in table.noted.items():
+        console.print(Text(visible(f"{flag}: {', '.join(names)}"), style="dim"))
     for name, why in table.refused.items():
         console.print(Text(visible(f"refused: {name}: {why}"), style="yellow"))
     if table.mixed:

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from robust import plugins
 from robust.errors import InputError
 from robust.runner.records import Record
-from robust.runner.results import BoundResult, Results, Verdict
+from robust.runner.results import BoundResult, CellResult, Results, Verdict, worst
 from robust.runner.standing import Standing, attack_name, protocol
 from robust.runner.store import content_hash, write_atomically
 
@@ -41,7 +41,7 @@ class Trial(Record):
         protocol: digest of goal, knowledge, attacks, budgets, bound, users, seeds and retraining.
         clean: on clean data. worst: the bounded metric under the worst attack; better: which way is good.
         attack, budget, planned_on: where the worst comes from. change: of the bounded metric, positive = worse.
-        verdict: the gravest of the threat's. missed: attacks that did not meet the defence knowing it, and why.
+        verdict: the gravest of the threat's, each on its own (`alone`). missed: attacks that did not meet the defence knowing it, and why.
         flags: what the review noticed without a reason to refuse the number.
     """
 
@@ -143,11 +143,23 @@ def trial(results: Results, standing: Standing) -> Trial:
         change=metric.change,
         change_low=metric.low,
         change_high=metric.high,
-        verdict=standing.verdict,
+        verdict=worst([alone(one) for one in standing.cells]),
         seeds=cell.seeds,
         missed=dict(standing.missed),
         flags=sorted({flag.name for cell in standing.cells for flag in cell.flags}),
     )
+
+
+def alone(cell: CellResult) -> Verdict:
+    """A cell's verdict by its own interval, without the review's correction for the number of cells.
+
+    With the correction a row would depend on how many other defences the same review happened to hold, and rows of
+    different reviews could not stand in one table.
+    """
+    measured = cell.metrics.get(cell.bound.metric)
+    if cell.verdict != "INCONCLUSIVE" or measured is None or measured.low is None:
+        return cell.verdict
+    return "FAIL" if measured.low > cell.bound.limit else cell.verdict
 
 
 def _number(estimate: Any) -> Number:
