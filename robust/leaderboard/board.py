@@ -134,7 +134,8 @@ class Table:
         """What a review noticed without a reason to refuse the number, and of whom."""
         flags = sorted({flag for entry in self.entries for flag in entry.trial.flags})
         return {
-            flag.replace("_", " "): [entry.name for entry in self.entries if flag in entry.trial.flags] for flag in flags
+            flag.replace("_", " "): [entry.name for entry in self.entries if flag in entry.trial.flags]
+            for flag in flags
         }
 
     @property

@@ -41,7 +41,8 @@ class Trial(Record):
         protocol: digest of goal, knowledge, attacks, budgets, bound, users, seeds and retraining.
         clean: on clean data. worst: the bounded metric under the worst attack; better: which way is good.
         attack, budget, planned_on: where the worst comes from. change: of the bounded metric, positive = worse.
-        verdict: the gravest of the threat's, each on its own (`alone`). missed: attacks that did not meet the defence knowing it, and why.
+        verdict: the gravest of the threat's, each on its own (`alone`).
+        missed: attacks that did not meet the defence knowing it, and why.
         flags: what the review noticed without a reason to refuse the number.
     """
 

@@ -312,7 +312,8 @@ def test_a_table_stands_by_worst_case_and_marks_the_front() -> None:
 def test_a_row_is_judged_by_its_own_interval_not_by_how_many_others_were_measured() -> None:
     corrected = cell("guard", 0.10, verdict="INCONCLUSIVE", reason="not after correcting for 332 pairs")
     limits = corrected.metrics["ndcg@10"]
-    assert limits.low is not None and limits.low > corrected.bound.limit
+    assert limits.low is not None
+    assert limits.low > corrected.bound.limit
     assert rows(review([corrected]))[0].trials[0].verdict == "FAIL"
     across = limits.model_copy(update={"low": corrected.bound.limit - 0.01})
     straddling = corrected.model_copy(update={"metrics": {"ndcg@10": across}})
@@ -321,7 +322,11 @@ def test_a_row_is_judged_by_its_own_interval_not_by_how_many_others_were_measure
 
 def test_the_answer_is_the_cheapest_that_holds_and_has_an_effect() -> None:
     idle = flag("no_effect")
-    cells = [cell("none", 0.40, 0.55), cell("dear", 0.48, 0.49, verdict="PASS"), cell("cheap", 0.47, 0.53, verdict="PASS")]
+    cells = [
+        cell("none", 0.40, 0.55),
+        cell("dear", 0.48, 0.49, verdict="PASS"),
+        cell("cheap", 0.47, 0.53, verdict="PASS"),
+    ]
     cells += [cell("idle", 0.46, 0.54, verdict="PASS", flags=[idle]), cell("best", 0.49, 0.54)]
     (table,) = tables(rows(review(cells)))
     assert table.answer.startswith("cheap: it holds the bound, with 0.47 (")
