@@ -1,4 +1,4 @@
-"""From a SPEC to a recommender: a built-in's name, `package.module:attribute`, or a checkpoint folder."""
+"""From a SPEC to a recommender: a built-in's name, `package.module:attribute`, a checkpoint folder, or an adapter file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from robust.recommenders.fingerprint import fingerprint, is_fitted
 
 __all__ = ["fingerprint", "is_fitted", "resolve"]
 
-_LATER_PREFIXES = ("http://", "https://", "onnx:")
-_LATER_SUFFIXES = (".yaml", ".yml", ".onnx")
+_ENDPOINTS = ("http://", "https://")
+_DESCRIPTIONS = (".yaml", ".yml")
 
 
 def resolve(spec: str, settings: Mapping[str, Any] | None = None) -> Any:
@@ -31,11 +31,17 @@ def resolve(spec: str, settings: Mapping[str, Any] | None = None) -> Any:
         InputError: the import fails, the call fails, or the form is not read yet.
     """
     given = dict(settings or {})
-    if spec.startswith(_LATER_PREFIXES) or spec.endswith(_LATER_SUFFIXES):
+    if spec.startswith(_ENDPOINTS) or spec.startswith("onnx:") or spec.endswith(".onnx"):
         raise InputError(
-            f"'{spec}': endpoints, ONNX files and adapter files are not read yet. Wrap the model in a class with "
-            "n_items and recommend(sequences, k), and give package.module:Class."
+            f"'{spec}': write a file that describes it, and give that as --model: model.yaml, with the key "
+            f"'adapter: {'onnx' if 'onnx' in spec else 'kserve'}' (docs/your-model.md)."
         )
+    if spec.endswith(_DESCRIPTIONS):
+        from robust.recommenders.adapters import open_adapter
+
+        if given:
+            raise InputError(f"'{spec}' describes a model and takes no settings; got {', '.join(given)}.")
+        return open_adapter(Path(spec))
     if ":" in spec:
         made = _imported(spec)
     elif Path(spec).is_dir():

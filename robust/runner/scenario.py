@@ -16,12 +16,12 @@ from robust import plugins
 from robust.attack import Attack
 from robust.bounds import Bound
 from robust.defense import Defense
+from robust.documents import line_of, plain, read_yaml
 from robust.errors import InputError, UnknownName
 from robust.runner.contradictions import check_scenario, check_threat
 from robust.threat import BudgetSpec, Frozen, GoalSpec, Knowledge
 
 LOOKS = (3, 5, 10)
-MAX_BYTES = 1_000_000
 
 
 def _named(value: Any) -> Any:
@@ -280,51 +280,15 @@ def _known() -> str:
 
 def parse_scenario(text: str, source: str) -> Scenario:
     """Parse and validate; `source` names the text in messages."""
-    data = _read_yaml(text, source)
+    data = read_yaml(text, source)
     if not isinstance(data, dict):
         raise InputError(
             f"{source}, line 1: a scenario is a mapping with the key 'threats'; got {type(data).__name__}."
         )
     try:
-        return Scenario.model_validate(_plain(data))
+        return Scenario.model_validate(plain(data))
     except (ValidationError, UnknownName, InputError) as error:
         raise InputError(_explain(error, data, source)) from error
-
-
-def _read_yaml(text: str, source: str) -> Any:
-    from ruamel.yaml import YAML
-    from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.tokens import AliasToken
-
-    if len(text) > MAX_BYTES:
-        raise InputError(f"{source} holds {len(text):,} characters; a scenario has at most {MAX_BYTES:,}.")
-    yaml = YAML(typ="rt")
-    try:
-        for token in YAML(typ="rt").scan(text):
-            if isinstance(token, AliasToken):
-                raise InputError(
-                    f"{source}, line {token.start_mark.line + 1}: aliases (*{token.value}) are not read; "
-                    "write the value out."
-                )
-        return yaml.load(text)
-    except MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f", line {mark.line + 1}" if mark else ""
-        raise InputError(f"{source}{where}: this is not valid YAML: {error.problem or error.context}.") from error
-    except (YAMLError, ValueError) as error:
-        raise InputError(f"{source}: this is not valid YAML: {str(error).splitlines()[0]}.") from error
-
-
-def _plain(value: Any) -> Any:
-    """ruamel's containers as plain ones."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    for kind in (bool, int, float, str):
-        if isinstance(value, kind):
-            return kind(value) if kind is not bool else bool(value)
-    return value
 
 
 _FIELDS: dict[str, type[Frozen]] = {
@@ -346,7 +310,7 @@ def _explain(error: Exception, data: Any, source: str) -> str:
     first = max(error.errors(), key=lambda e: (e["type"] == "extra_forbidden", len(e["loc"])))
     path = [part for part in first["loc"] if isinstance(part, int) or not _is_union_tag(part)]
     path += getattr(first.get("ctx", {}).get("error"), "where", ())
-    line = _line_of(data, path)
+    line = line_of(data, path)
     field = ".".join(str(part) for part in path) or "scenario"
     message = first["msg"].removeprefix("Value error, ")
     if first["type"] == "extra_forbidden":
@@ -365,18 +329,3 @@ def _explain(error: Exception, data: Any, source: str) -> str:
 
 def _is_union_tag(part: str) -> bool:
     return part in ("str", "LogFile", "GlobalTime", "WarmStart", "int", "float", "constrained-int") or "[" in part
-
-
-def _line_of(data: Any, path: list[Any]) -> int:
-    """The line (from 1) at which the innermost known part of this path stands."""
-    line: int = 1
-    here: Any = data
-    for part in path:
-        try:
-            marks = here.lc
-            position = marks.key(part) if isinstance(here, dict) else marks.item(part)
-            line = position[0] + 1
-            here = here[part]
-        except (KeyError, IndexError, AttributeError, TypeError):
-            break
-    return line

@@ -100,9 +100,9 @@ BAD = {
     "mymodel.py": "no folder with a checkpoint",
     "models/nothing": "no folder with a checkpoint",
     ".": "holds no checkpoint",
-    "https://example.org/recommend": "not read yet",
-    "onnx:model.onnx": "not read yet",
-    "adapter.yaml": "not read yet",
+    "https://example.org/recommend": "write a file that describes it",
+    "onnx:model.onnx": "adapter: onnx",
+    "adapter.yaml": "no file",
 }
 
 

@@ -1,0 +1,65 @@
+"""YAML that people write for us, read safely: no tags that make objects, no aliases, a limit, and lines to point at."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from robust.errors import InputError
+
+MAX_CHARACTERS = 1_000_000
+
+
+def read_yaml(text: str, source: str) -> Any:
+    """Containers that know their lines; `source` names the text in messages.
+
+    Raises:
+        InputError: too long, not YAML, or an alias in it (a few lines of them can stand for gigabytes).
+    """
+    from ruamel.yaml import YAML
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+    from ruamel.yaml.tokens import AliasToken
+
+    if len(text) > MAX_CHARACTERS:
+        raise InputError(f"{source} holds {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
+    yaml = YAML(typ="rt")
+    try:
+        for token in YAML(typ="rt").scan(text):
+            if isinstance(token, AliasToken):
+                raise InputError(
+                    f"{source}, line {token.start_mark.line + 1}: aliases (*{token.value}) are not read; "
+                    "write the value out."
+                )
+        return yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f", line {mark.line + 1}" if mark else ""
+        raise InputError(f"{source}{where}: this is not valid YAML: {error.problem or error.context}.") from error
+    except (YAMLError, ValueError) as error:
+        raise InputError(f"{source}: this is not valid YAML: {str(error).splitlines()[0]}.") from error
+
+
+def plain(value: Any) -> Any:
+    """ruamel's containers as plain ones."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    for kind in (bool, int, float, str):
+        if isinstance(value, kind):
+            return kind(value) if kind is not bool else bool(value)
+    return value
+
+
+def line_of(data: Any, path: list[Any]) -> int:
+    """The line (from 1) at which the innermost known part of this path stands."""
+    line: int = 1
+    here: Any = data
+    for part in path:
+        try:
+            marks = here.lc
+            position = marks.key(part) if isinstance(here, dict) else marks.item(part)
+            line = position[0] + 1
+            here = here[part]
+        except (KeyError, IndexError, AttributeError, TypeError):
+            break
+    return line
