@@ -1,4 +1,4 @@
-"""From a SPEC to a recommender: a built-in's name, `package.module:attribute`, a checkpoint folder, or an adapter file."""
+"""From a SPEC to a recommender: a built-in's name, `package.module:attribute`, a checkpoint folder, an adapter file."""
 
 from __future__ import annotations
 
