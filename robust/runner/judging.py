@@ -21,7 +21,16 @@ from robust.runner.effort import effort, price
 from robust.runner.engines import Failure
 from robust.runner.flags import cell_flags
 from robust.runner.plan import Cell, SeedSteps
-from robust.runner.results import BoundResult, CellResult, Control, MetricResult, Point, SearchPoint, Verdict
+from robust.runner.results import (
+    BoundResult,
+    CellResult,
+    Control,
+    MetricResult,
+    Point,
+    SearchPoint,
+    SurrogateResult,
+    Verdict,
+)
 from robust.runner.store import Store
 from robust.statistics import Judgement, adjusted_p, change_limits, correct_failures, judge, limits
 
@@ -78,7 +87,9 @@ def gather(
         measured.queries.append(int(planning.note["queries"]))
         measured.changed.append(float(planning.note["changed"]))
         fit = steps.attacked.inputs.get("model")
-        noted = [store.get(step.key) for step in (steps.clean, fit) if step is not None]
+        asked = steps.planning.inputs.get("model")  # a surrogate, where the attacker had to make one
+        from_lists = asked if asked is not None and asked.kind == "extract" else None
+        noted = [store.get(step.key) for step in (steps.clean, fit, from_lists) if step is not None]
         said = {k: v for found in (*noted, planning) if found for k, v in found.note.items()}
         measured.notes.append({**said, "effort": effort(planning)})
     return measured, None
@@ -264,6 +275,7 @@ def result(
     record.metrics = _metrics(cell, measured, judgement, floor, train)
     record.control = _control(cell, measured, used)
     record.curve = _curve(measured)
+    record.surrogate = _surrogate(cell, measured)
     record.price = price(
         measured.notes,
         queries=float(np.mean(measured.queries)),
@@ -368,6 +380,16 @@ def _plain(clean: float, attacked: float, *, relative: bool) -> MetricResult:
     if relative:
         change = change / clean if clean > 0 else 0.0
     return MetricResult(clean=clean, attacked=attacked, change=change)
+
+
+def _surrogate(cell: Cell, measured: Measured) -> SurrogateResult | None:
+    """How faithful the model was that an attacker took out of the victim; None where there is none."""
+    how = cell.threat.surrogate.extract
+    said = [note["faithful"] for note in measured.notes if "faithful" in note]
+    if cell.surrogate is None or how is None or not said:
+        return None
+    agreed = {name: float(np.mean([one[name] for one in said])) for name in said[0]}
+    return SurrogateResult(model=cell.surrogate.spec.label, queries=how.spent, agreement=agreed)
 
 
 def _curve(measured: Measured) -> list[SearchPoint]:

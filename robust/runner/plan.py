@@ -12,6 +12,7 @@ from robust.attack import Attack, EmbeddingAttack, EvasionAttack, PoisoningAttac
 from robust.datasets.filters import is_positional
 from robust.defense import Defense, Sanitizer, ServingDefense, Stage
 from robust.errors import NotApplicable
+from robust.extraction import Extraction
 from robust.log import InteractionLog
 from robust.metrics.registry import parse_metric
 from robust.recommenders.protocols import Recommender
@@ -81,6 +82,27 @@ def surrogate_fit(surrogate: Victim, ground: Ground, seed: int) -> Step:
     """The attacker's own model, trained on the clean train rows, which its knowledge grants."""
     params = {"victim": surrogate.params, "seed": seed + OTHER_SEED, "defense": None}
     return Step("fit", params, {"split": ground.split})
+
+
+def extraction(
+    surrogate: Victim,
+    how: Extraction,
+    victim: Victim,
+    fit: Step | None,
+    guard: dict[str, Any] | None,
+    ground: Ground,
+    seed: int,
+) -> Step:
+    """The attacker's own model, trained on what the deployed victim answers; `fit` is None for a fixed one."""
+    params = {
+        "victim": victim.params,
+        "guard": guard,
+        "surrogate": surrogate.params,
+        "extract": how.model_dump(mode="json"),
+        "context": victim.context,
+        "seed": seed,
+    }
+    return Step("extract", params, {"split": ground.split} | ({"model": fit} if fit else {}))
 
 
 def rank_params(victim: Victim, seed: int, guard: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -246,7 +268,11 @@ class Cell:
     def _planned_fit(self, seed: int, measured: Step | None) -> Step | None:
         """The fit whose model the attacker plans on; `measured` is the one that the attack is measured on."""
         if self.surrogate is not None:
-            return surrogate_fit(self.surrogate, self.ground, seed)
+            how = self.threat.surrogate.extract
+            if how is None:
+                return surrogate_fit(self.surrogate, self.ground, seed)
+            guard = self._defense_params() if self._acts_in("input", "serving") else None
+            return extraction(self.surrogate, how, self.victim, measured, guard, self.ground, seed)
         on_plain = self.planned_on == "plain" and self.defense is not None
         return base_fit(self.victim, self.ground, seed) if on_plain else measured
 
@@ -284,6 +310,8 @@ class Cell:
             }
             if self.surrogate is not None:
                 planning |= {"victim": self.surrogate.params, "surrogate": True}
+                if (how := self.threat.surrogate.extract) is not None:
+                    planning["extracted"] = how.spent
             if isinstance(self.attack, PoisoningAttack):
                 return self._poisoned(seed, planning, in_fit, {**common, **watch})
             if isinstance(self.attack, EvasionAttack):
@@ -313,7 +341,7 @@ class Cell:
         # a model-blind edit is the same for every victim, so its key names none
         wanted = ["seed", "attack", "goal", "budget", "knowledge"]
         if self.attack.model_access != "none":
-            wanted += ["victim", "surrogate"]
+            wanted += ["victim", "surrogate", "extracted"]
             if planned := self._planned_fit(seed, base_fit(self.victim, self.ground, seed)):
                 inputs["model"] = planned
         own = {key: planning[key] for key in wanted if key in planning}

@@ -59,8 +59,8 @@ class Rehearsal:
 
     def _amount(self, step: Step, size: Size | None) -> float:
         """What a step's time grows with: steps of training, or users."""
-        if step.kind == "fit":
-            settings = training_settings(step.params["victim"])
+        if step.kind in ("fit", "extract"):
+            settings = training_settings(step.params["victim" if step.kind == "fit" else "surrogate"])
             if settings is None:
                 return 0.0
             whole = planned_steps(settings, self._prepared.split.train) if size is None else size.steps

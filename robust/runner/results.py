@@ -102,6 +102,19 @@ class SearchPoint(Record):
     reached: float
 
 
+class SurrogateResult(Record):
+    """The attacker's own model, taken out of the victim by asking for lists.
+
+    Attributes:
+        queries: lists asked for. agreement: by K, the share of the victim's top K that is in the surrogate's, on
+            histories that it was not asked about; mean over them and over seeds.
+    """
+
+    model: str
+    queries: int
+    agreement: dict[str, float]
+
+
 class CellResult(Record):
     """One attack, at one budget, on one victim behind one defence."""
 
@@ -132,6 +145,7 @@ class CellResult(Record):
     points: list[Point] = Field(default_factory=list)
     curve: list[SearchPoint] = Field(default_factory=list)
     price: AttackPrice | None = None  # to the attacker
+    surrogate: SurrogateResult | None = None  # where the attack was planned on a model extracted from the victim
     accepted: str | None = None  # the reason given under `accept:`, while it has not expired
     reproduce: str = ""
     timing: dict[str, float] = Field(default_factory=dict)

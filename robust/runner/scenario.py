@@ -18,6 +18,7 @@ from robust.bounds import Bound
 from robust.defense import Defense
 from robust.documents import line_of, plain, read_yaml
 from robust.errors import InputError, UnknownName
+from robust.extraction import Extraction
 from robust.runner.contradictions import check_scenario, check_threat
 from robust.threat import BudgetSpec, Frozen, GoalSpec, Knowledge
 
@@ -126,6 +127,27 @@ class VictimSpec(Frozen):
         return label(self.name, self.settings)
 
 
+class SurrogateSpec(VictimSpec):
+    """The attacker's own model: trained on the train rows, or, with `extract`, on nothing but the victim's lists."""
+
+    extract: Extraction | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _apart(cls, value: Any) -> Any:
+        value = _named(value)
+        if isinstance(value, dict) and "settings" not in value:
+            rest = {k: v for k, v in value.items() if k not in ("name", "extract")}
+            return {"name": value.get("name"), "extract": value.get("extract"), "settings": rest}
+        return value
+
+    @property
+    def label(self) -> str:
+        """Name and settings, and where it comes from if not from the log."""
+        own = super().label
+        return own if self.extract is None else f"{own} from {self.extract.spent:,} lists"
+
+
 class LogFile(Frozen):
     """A log in a file."""
 
@@ -159,7 +181,7 @@ class Threat(Frozen):
 
     Attributes:
         plan: on what attacks that look at a model are planned: the plain victim, the protected one, or a `surrogate`,
-            the attacker's own model of the train rows (a transfer attack).
+            the attacker's own model (a transfer attack).
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -170,7 +192,7 @@ class Threat(Frozen):
     budgets: tuple[BudgetSpec, ...] = Field(min_length=1)
     defenses: tuple[DefenseSpec, ...] = (DefenseSpec(name="none"),)
     plan: tuple[Planned, ...] = Field(default=("plain", "protected"), min_length=1)
-    surrogate: VictimSpec = VictimSpec(name="gru4rec")
+    surrogate: SurrogateSpec = SurrogateSpec(name="gru4rec")
     bound: Bound
 
     @model_validator(mode="after")
@@ -194,10 +216,13 @@ class Threat(Frozen):
             for name in defense.against or ():
                 if name not in names:
                     raise ValueError(str(UnknownName("attack of this threat", name, names)))
-        if "surrogate" in self.plan and self.knowledge.log != "full":
+        if "surrogate" in self.plan and self.surrogate.extract is not None:
+            if not self.knowledge.grants_model("lists"):
+                raise ValueError("a surrogate is extracted by asking for lists: it needs knowledge.model 'lists'")
+        elif "surrogate" in self.plan and self.knowledge.log != "full":
             raise ValueError(
                 f"a surrogate is trained on the train rows: it needs knowledge.log 'full', but it is "
-                f"'{self.knowledge.log}'"
+                f"'{self.knowledge.log}'; with surrogate: {{name: {self.surrogate.name}, extract: {{}}}} lists will do"
             )
         check_threat(self)
         return self
@@ -299,6 +324,7 @@ _FIELDS: dict[str, type[Frozen]] = {
     "budgets": BudgetSpec,
     "bound": Bound,
     "accept": Accepted,
+    "extract": Extraction,
     "dataset": LogFile,
 }
 

@@ -28,6 +28,7 @@ from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, Poiso
 from robust.checks import late_rows
 from robust.defense import Defense, SanitizedRecommender, Sanitizer, SeenThrough, ServedRecommender, TrainingDefense
 from robust.errors import ModelFault, NotApplicable
+from robust.extraction import Extraction, agreement, converse, distil
 from robust.log import InteractionLog, LogEdit, SequenceBatch
 from robust.measure import Seen, Situation
 from robust.recommenders.adapt import adapt
@@ -42,6 +43,8 @@ THREADS = 1
 SUSPICION, FLAGGED = "sanitizer.suspicion", "sanitizer.flagged"
 """Arrays that a fit behind a sanitiser leaves beside the model's own: of all users of the log that it was given."""
 OTHER_SEED = 1_000_003
+AGREED_ON = 500
+"""Histories on which a surrogate is compared with its victim."""
 """What an attacker's own draws have on top of the victim's seed: nobody outside knows how a victim was initialised, or
 with what a defence is randomised."""
 
@@ -197,6 +200,7 @@ class Workshop:
                 arrays["timestamp"],
                 n_users=note["n_users"],
                 n_items=note["n_items"],
+                item_ids=np.array(note["item_ids"]) if "item_ids" in note else None,
                 name=note["name"],
             )
             self._splits = {
@@ -335,6 +339,25 @@ def fit(workshop: Workshop, job: Job) -> Artifact:
     return Artifact(done.examined, {"refit": refit, **done.note}, done.meter.cost)
 
 
+def extract(workshop: Workshop, job: Job) -> Artifact:
+    """The attacker's own model, from nothing but the lists of the victim as it is deployed."""
+    params = job.params
+    how = Extraction(**params["extract"])
+    surrogate = params["surrogate"]
+    subject = _subject(workshop, job)
+    asked = subject.as_attacker(params["seed"] + OTHER_SEED) if isinstance(subject, SeenThrough) else subject
+    said = converse(asked, how, generator(params["seed"], "extraction"))
+    blank = resolve(surrogate["name"], dict(surrogate["settings"]))
+    with Meter() as meter:
+        model: Any = distil(blank, said, how, seed=params["seed"] + OTHER_SEED)
+    workshop.remember(job.key, model)
+    unasked = workshop.situation(job, params["context"]).sequences[:AGREED_ON]
+    faithful = {f"agreement@{k}": agreement(subject, model, unasked, k) for k in (1, 10)}
+    arrays, settings = model.state()
+    note = {"settings": settings, "defense": None, "queries": said.queries, "faithful": faithful}
+    return Artifact(arrays, note, meter.cost)
+
+
 def _granted(params: Mapping[str, Any]) -> tuple[Budget, Knowledge]:
     """Budget and knowledge; of a surrogate its owner knows everything, and asks it as often as they like."""
     budget, knowledge = Budget(**params["budget"]), Knowledge(**params["knowledge"])
@@ -344,8 +367,8 @@ def _granted(params: Mapping[str, Any]) -> tuple[Budget, Knowledge]:
 
 
 def _asked(params: Mapping[str, Any], queries: int) -> int:
-    """Queries of the victim: those of a surrogate cost nothing."""
-    return 0 if params.get("surrogate") else queries
+    """Queries of the victim: those of a surrogate cost nothing, but taking it out of the victim did."""
+    return int(params.get("extracted", 0)) if params.get("surrogate") else queries
 
 
 def _goal(params: Mapping[str, Any]) -> AnyGoal:
@@ -476,6 +499,7 @@ def perturb(workshop: Workshop, job: Job) -> Artifact:
 
 STEPS: dict[str, Callable[[Workshop, Job], Artifact]] = {
     "fit": fit,
+    "extract": extract,
     "poison": poison,
     "evade": evade,
     "rank": rank,

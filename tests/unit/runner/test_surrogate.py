@@ -10,9 +10,9 @@ import pytest
 
 from robust.errors import InputError
 from robust.log import LogEdit, Scope
-from robust.runner.plan import Cell
+from robust.runner.plan import Cell, base_fit
 from robust.runner.prepare import Request, prepare
-from robust.runner.steps import OTHER_SEED, Job, Workshop, evade, fit
+from robust.runner.steps import OTHER_SEED, Job, Workshop, evade, extract, fit
 from robust.runner.store import Artifact, Store
 
 SCENARIO = """\
@@ -78,9 +78,36 @@ def test_it_is_queried_for_nothing(tmp_path: Path) -> None:
     assert found.note["changed"] > 0
 
 
+EXTRACTED = SMALL.replace("}", ", extract: {queries: 47, length: 5, k: 4}}")
+
+
+def test_a_surrogate_from_lists_needs_no_log_and_its_lists_are_counted(tmp_path: Path) -> None:
+    request = request_of(tmp_path, log="none", model="lists", surrogate=EXTRACTED)
+    store = Store(tmp_path / "store")
+    prepared = prepare(request, store)
+    workshop = Workshop(store)
+    cell = prepared.cells[0]
+    planning = cell.steps(0).planning
+    taken = planning.inputs["model"]
+    victim = taken.inputs["model"]
+    assert (taken.kind, victim) == ("extract", base_fit(cell.victim, cell.ground, 0))
+    store.put(victim.key, fit(workshop, victim.job()))
+    found = extract(workshop, taken.job())
+    assert found.note["queries"] == 45  # nine whole histories of five
+    assert set(found.note["faithful"]) == {"agreement@1", "agreement@10"}
+    store.put(taken.key, found)
+    assert evade(workshop, planning.job()).note["queries"] == 45
+    again = Workshop(store).model(taken.params["surrogate"], taken.key)
+    asked = prepared.split.train.sequences(10)[:20]
+    assert np.array_equal(again.recommend(asked, 10), workshop.model({}, taken.key).recommend(asked, 10))
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
+        ({"surrogate": EXTRACTED, "model": "none"}, "needs knowledge.model 'lists'"),
+        ({"surrogate": EXTRACTED.replace("47", "4"), "model": "lists"}, "4 queries do not pay for one history of 5"),
+        ({"surrogate": EXTRACTED.replace("queries", "querys"), "model": "lists"}, "Did you mean 'queries'"),
         ({"log": "popularity"}, "needs knowledge.log 'full'"),
         ({"surrogate": "{name: absent}"}, "absent"),
         ({"plan": "plain, surrogate"}, "needs gradients of the model"),
