@@ -72,8 +72,17 @@ def _reason(cell: CellResult) -> str:
         parts.append(f"the interval straddles the bound of {limit}: more seeds or users are missing")
     if cell.verdict == "FAIL" and cell.p_fail is not None:
         parts.append(f"{p_value(cell.p_fail)} after correction")
-    parts += _projection(cell)
+    parts += _projection(cell) + _copied(cell)
     return " ".join(part if part.endswith(".") or part == parts[-1] else f"{part};" for part in parts)
+
+
+def _copied(cell: CellResult) -> list[str]:
+    """How faithful a copy was that the attack was planned on: `planned on a copy that 20,000 lists gave, …`."""
+    if cell.surrogate is None:
+        return []
+    shares = sorted((int(name.partition("@")[2]), share) for name, share in cell.surrogate.agreement.items())
+    said = " and ".join(f"{fixed(100 * share, 0)}% of its top {k}" for k, share in shares)
+    return [f"planned on a copy that {cell.surrogate.queries:,} lists gave, which agrees with the victim on {said}"]
 
 
 def _projection(cell: CellResult) -> list[str]:

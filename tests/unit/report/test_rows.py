@@ -7,7 +7,7 @@ import json
 from robust.report import render
 from robust.report.clean import clean_table
 from robust.report.rows import commands, findings, groups
-from robust.runner.results import Flag, Results, ThreatResult
+from robust.runner.results import Flag, Results, SurrogateResult, ThreatResult
 from tests.unit.report.example import COMMAND, QUALITY, cell, example, unmeasured
 
 
@@ -78,3 +78,17 @@ def test_json_is_the_results_and_reads_back() -> None:
     assert body["schema"] == 1
     assert list(body) == sorted(body)
     assert text == render(Results.model_validate_json(text), "json")
+
+
+def test_a_transfer_says_how_faithful_its_copy_was() -> None:
+    copied = SurrogateResult(
+        model="gru4rec from 20 lists", queries=20_000, agreement={"agreement@10": 0.84, "agreement@1": 0.6}
+    )
+    (group,) = groups(
+        example().model_copy(
+            update={"cells": [example().cells[0].model_copy(update={"surrogate": copied})], "threats": []}
+        )
+    )
+    said = "which agrees with the victim on 60% of its top 1 and 84% of its top 10"
+    assert f"planned on a copy that 20,000 lists gave, {said}" in group.rows[0].reason
+    assert "copy" not in groups(example())[0].rows[0].reason
