@@ -14,7 +14,7 @@ from robust.errors import InputError, UnknownName
 if TYPE_CHECKING:
     from robust.runner.results import Results
 
-Format = Literal["html", "md", "json", "console"]
+Format = Literal["html", "md", "json", "console", "junit", "sarif", "csv", "card"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 
@@ -22,7 +22,8 @@ def render(results: Results, format: str) -> str:
     """The whole report in one of `FORMATS`, as text that ends with a line break.
 
     `json` is the results themselves with sorted keys (the run folder's `results.json` adds a checksum); `console` is
-    what `print_console` shows, 100 columns wide and without colours.
+    what `print_console` shows, 100 columns wide and without colours. `junit`, `sarif` and `csv` are what CI servers,
+    code scanning and spreadsheets read, `card` a section for a model card.
 
     Raises:
         UnknownName: no such format.
@@ -43,6 +44,22 @@ def render(results: Results, format: str) -> str:
         from robust.report.console import render_console
 
         return render_console(results)
+    if format == "junit":
+        from robust.report.junit import render_junit
+
+        return render_junit(results)
+    if format == "sarif":
+        from robust.report.sarif import render_sarif
+
+        return render_sarif(results)
+    if format == "csv":
+        from robust.report.tables import render_csv
+
+        return render_csv(results)
+    if format == "card":
+        from robust.report.card import render_card
+
+        return render_card(results)
     raise UnknownName("report format", format, FORMATS)
 
 
@@ -52,11 +69,19 @@ def write_report(results: Results, run: Path) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
+    return write_text(run / "report.html", render(results, "html"))
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write a report to this file, whole or not at all; returns its path.
+
+    Raises:
+        InputError: it cannot be written.
+    """
     from robust.runner.store import write_atomically
 
-    path = run / "report.html"
     try:
-        write_atomically(path, render(results, "html"))
+        write_atomically(path, text)
     except OSError as error:
         raise InputError(
             f"The report cannot be written to '{path}': {error.strerror}. Name a folder that can."

@@ -25,15 +25,18 @@ from robust.report import pareto
 from robust.report.clean import clean_table
 from robust.report.curves import progress
 from robust.report.detection import Sight, picture, sights
+from robust.report.findings import broken
 from robust.report.price import bills, choices, percent, spendings
 from robust.report.quantities import duration, level
 from robust.report.rows import Group, Row, commands, findings, groups
 from robust.report.svg import NARROW, WIDE, legend, pictures, scale_changes
+from robust.report.targets import target_facts
 from robust.report.text import VERDICT_MEANINGS, VERDICT_WORDS, listed, moment, plural, presentable
 from robust.runner.results import CellResult, MetricResult, Results
 from robust.runner.standing import standings
 
 MAX_BYTES = 5_000_000
+_POINTERS = ("attacks.", "scenario.bounds.")  # what other forms look up; the findings show what they say
 
 
 @dataclass(frozen=True)
@@ -91,12 +94,13 @@ def _page(results: Results, detail: Detail) -> str:
             sights=_sights(results, detail),
             detail=detail,
             findings=findings(results, arranged),
+            broken=broken(results, arranged, detail.rows),
             searches=[(found, Markup(found.picture)) for found in progress(_all_shown(arranged, detail))],
             accepted=[row for group in arranged for row in group.rows if row.cell.accepted],
             clean=clean_table(results),
             commands=_commands(arranged, results, detail),
             facts=_facts(results),
-            environment=_flat(results.environment),
+            environment=[fact for fact in _flat(results.environment) if not fact[0].startswith(_POINTERS)],
             scenario=json.dumps(results.scenario, indent=2, ensure_ascii=False, default=str),
             used=[verdict for verdict in VERDICT_WORDS if verdict in {cell.verdict for cell in results.cells}],
             style=Markup(style),
@@ -187,6 +191,7 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Unseen targets", f"{data.unseen_target_share:.1%} of the test items occur in no train row: always a miss"),
         ("Ranking", "the full catalogue; ties go against the defender"),
     ]
+    facts += [(f"Items of the goal: {goal}", items) for goal, items in target_facts(results)]
     if retrained:
         facts.append(("Poisoned victims", listed([how[kind] for kind in retrained], "or")))
     return facts

@@ -11,8 +11,10 @@ from collections.abc import Iterable, Sequence
 
 from robust.report.clean import clean_table
 from robust.report.detection import sights
+from robust.report.findings import broken
 from robust.report.price import choices
 from robust.report.rows import Group, Row, commands, findings, groups
+from robust.report.targets import target_facts
 from robust.report.text import VERDICT_WORDS, listed, plural, presentable
 from robust.runner.results import Results
 
@@ -75,12 +77,14 @@ def _document(results: Results, arranged: list[Group], rows: int | None, reprodu
         f"**{escape(results.headline)}**",
         escape(results.explanation),
         _overview(arranged),
+        _broken(results, arranged, rows),
         _defenses(results, arranged, rows),
         *(_cells(group, rows) for group in arranged if group.rows and rows != 0),
         _flags(results, arranged),
         _accepted(arranged),
         _clean(results),
         _protocol(results),
+        _bullets("### Items of the goals", [f"{goal}: {items}" for goal, items in target_facts(results)]),
         _reproduce(results, arranged) if reproduce else "",
         _bullets("### What was not tested", results.not_tested),
         _environment(results),
@@ -104,6 +108,28 @@ def _overview(arranged: list[Group]) -> str:
             ]
         )
     return table(["Threat", "Verdict", "What must hold", "Worst measured", "By"], lines, right=[3])
+
+
+def _broken(results: Results, arranged: list[Group], limit: int | None) -> str:
+    """What breaks: severity, taxonomy, the budget at which it does, and what to do; `limit` findings of each threat."""
+    parts = []
+    for one in broken(results, arranged, limit)[:limit]:
+        known = ", ".join(str(entry) for entry in (*one.techniques, *one.classes))
+        advice = " ".join(f"{victim}: {sentence}" for victim, sentence in one.advice)
+        parts.append(f"**{escape(one.threat.title)}** ({escape(known)}). What to do: {escape(advice)}")
+        lines = [
+            [
+                f"**{finding.severity.level}**" if finding.severity else "–",
+                escape(finding.series.attack),
+                escape(finding.where) + (", accepted" if finding.accepted else ""),
+                escape(finding.breaking),
+                str(finding.breaks.number) if finding.breaks else "–",
+            ]
+            for finding in one.findings
+        ]
+        left = f"\n\n{plural(one.left, 'finding is', 'findings are')} left out here." if one.left else ""
+        parts.append(table(["Severity", "Attack", "On", "Breaks", "Cell"], lines, right=[4]) + left)
+    return "\n\n".join(["### Findings", *parts]) if parts else ""
 
 
 def _defenses(results: Results, arranged: list[Group], limit: int | None) -> str:

@@ -110,7 +110,7 @@ def test_without_prices_no_form_shows_anything_new() -> None:
 
 def test_the_section_stands_after_the_pictures_and_says_what_each_defence_costs(page: Page) -> None:
     ids = [attributes["id"] for attributes in page.all("section")]
-    assert ids[:3] == ["pictures", "defences", "cells"]
+    assert ids[:4] == ["findings", "pictures", "defences", "cells"]
     text = text_of(page)
     for part in ("3.8% (2.1…5.6)", "0.6% (−1.1…2.3)"):
         change, interval = part.split(" ")
