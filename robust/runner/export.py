@@ -53,10 +53,17 @@ def checksum_of(run: Path) -> str:
     return str(json.loads(path.read_text(encoding="utf-8"))["environment"]["checksum"])
 
 
-def write_run(out: Path, results: Results, assessments: Sequence[Assessment]) -> None:
-    """Write everything; results.json last, so that its presence means that the rest is there."""
-    write_atomically(out / "cells.parquet", _parquet(_cell_rows(results)))
-    write_atomically(out / "users.parquet", _parquet(_user_columns(assessments)))
+def write_run(out: Path, results: Results, assessments: Sequence[Assessment], ids: Sequence[str] | None = None) -> None:
+    """Write everything; results.json last, so that its presence means that the rest is there.
+
+    It states the digests of the tables, so that its checksum vouches for them. Users have pseudonyms, unless `ids`
+    holds what to call them.
+    """
+    users = _user_columns(assessments, ids)
+    tables = {"cells.parquet": _parquet(_cell_rows(results)), "users.parquet": _parquet(users)}
+    for name, content in tables.items():
+        write_atomically(out / name, content)
+    results.environment["tables"] = {name: hashlib.sha256(content).hexdigest() for name, content in tables.items()}
     write_atomically(out / "results.json", results_json(results))
 
 
@@ -95,8 +102,8 @@ def _cell_rows(results: Results) -> dict[str, list[Any]]:
     return {name: [row[i] for row in rows] for i, name in enumerate(names)}
 
 
-def _user_columns(assessments: Sequence[Assessment]) -> dict[str, Any]:
-    """Clean and attacked value of the bounded metric per cell, seed and user, under a pseudonym."""
+def _user_columns(assessments: Sequence[Assessment], ids: Sequence[str] | None = None) -> dict[str, Any]:
+    """Clean and attacked value of the bounded metric per cell, seed and user, under a pseudonym or the user's id."""
     import numpy as np
     import pyarrow as pa
 
@@ -107,6 +114,7 @@ def _user_columns(assessments: Sequence[Assessment]) -> dict[str, Any]:
         before.append(values(metric, measured.clean, measured.held))
         after.append(values(metric, measured.attacked, measured.held))
     users = before[0].shape[1] if before else 0
+    called = _pseudonyms(users) if ids is None else ids
     rows = np.array([len(block) for block in before], dtype=np.int64)
 
     def named(codes: Any, names: Sequence[str]) -> Any:
@@ -119,7 +127,7 @@ def _user_columns(assessments: Sequence[Assessment]) -> dict[str, Any]:
     return {
         "cell": named(np.repeat(np.arange(len(judged)), rows * users), [a.cell.id for a in judged]),
         "seed": np.repeat(np.array(seeds, dtype=np.int64), users),
-        "user": named(np.tile(np.arange(users), int(rows.sum())), _pseudonyms(users)),
+        "user": named(np.tile(np.arange(users), int(rows.sum())), called),
         "clean": flat(before),
         "attacked": flat(after),
     }

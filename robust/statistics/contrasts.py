@@ -100,18 +100,23 @@ def _relative_limits(arms: Float, means: Float, alpha: float, scale: float) -> L
     clear of 0. Where the upper limit does not fall below 0 by ρ = 1, the drop is only known to be at most 1.
     """
     lower = moments(with_pseudo_users(arms, (0.0, scale)))
+    upper = moments(with_pseudo_users(arms, (scale, 0.0)))
     mean, seeds, users = lower.project(np.array([1.0, 0.0]))
     if mean - lower.half_width(seeds, users, alpha) <= 0:
         raise CleanMeanNearZero(
             f"a relative bound needs a clean mean above 0, but {means[0]:.3g} cannot be told from 0 with "
             f"{lower.n_users - 2} users and {lower.n_seeds} seed(s): measure more of them, or a metric with more hits"
         )
-    upper = moments(with_pseudo_users(arms, (scale, 0.0)))
-    return Limits(
-        mean=change_of(means, "drop"),
-        low=_root(_limit_of_z(lower, alpha, -1)),
-        high=_root(_limit_of_z(upper, alpha, +1)),
-    )
+    return Limits(change_of(means, "drop"), *fieller_ends(lower, upper, alpha))
+
+
+def fieller_ends(lower: Moments, upper: Moments, alpha: float) -> tuple[float, float]:
+    """The ends of the set of ρ that the test of (1 − ρ)·first = second does not reject, one-sided at `alpha` each.
+
+    Args:
+        lower, upper: of two variables, with the pseudo-users of that side; the first mean is clear of 0.
+    """
+    return _root(_limit_of_z(lower, alpha, -1)), _root(_limit_of_z(upper, alpha, +1))
 
 
 def _limit_of_z(summary: Moments, alpha: float, side: int) -> Callable[[float], float]:

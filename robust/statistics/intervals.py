@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from robust.errors import InputError
-from robust.statistics.moments import Float, as_matrix, moments, with_pseudo_users
+from robust.statistics.moments import Float, Moments, as_matrix, moments, with_pseudo_users
 
 SMALLEST_P = 1e-30
 """p-values are not resolved below this."""
@@ -79,11 +79,21 @@ def _limit(matrix: Float, pseudo: float, side: int, alpha: float) -> float:
 
 
 def _p(matrix: Float, threshold: float, pseudo: float, side: int) -> float:
-    """Invert the limit over α: half_width(α) = distance, by bisection in log α."""
+    summary = moments(with_pseudo_users(matrix[None], (pseudo,)))
+    return p_beyond(summary, np.ones(1), threshold, side)
+
+
+def p_beyond(summary: Moments, weights: Float, threshold: float, side: int) -> float:
+    """One-sided p-value that a combination of means lies on this side (+1 above, −1 below) of `threshold`.
+
+    Inverts the limit over α: half_width(α) = distance, by bisection in log α.
+
+    Args:
+        summary: of measurements to which the pseudo-users of this side have been added. weights: [V].
+    """
     from scipy.optimize import brentq
 
-    summary = moments(with_pseudo_users(matrix[None], (pseudo,)))
-    mean, seeds, users = summary.project(np.ones(1))
+    mean, seeds, users = summary.project(weights)
     distance = side * (mean - threshold)
 
     def excess(log_alpha: float) -> float:

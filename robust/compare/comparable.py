@@ -1,0 +1,166 @@
+"""May two runs be compared, and which of their cells belong together?
+
+Everything that a number stands on must be equal: train rows, evaluated users in their order and true next items (one
+digest, so that what the users are called in a run does not matter), the protocol, and each threat's goal, knowledge,
+attacks and budgets. Models, defences, limits of bounds, seeds and how many of them may differ.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from robust.compare.runs import Run
+from robust.errors import InputError
+from robust.runner.results import CellResult, Results
+
+LOG = {
+    "name": "name of the log",
+    "rows": "rows of the log",
+    "users": "users of the log",
+    "items": "items of the log",
+    "evaluated_users": "evaluated users",
+    "split": "split",
+    "seen": "treatment of items already seen",
+}
+PROTOCOL = {"users": "most users evaluated", "split": "split", "retrain": "retraining"}
+FREE = {"id", "title", "defenses", "plan", "bound", "surrogate"}
+"""Of a threat, what need not be equal, or is looked at on its own."""
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Cells of the base and the candidate that belong together, what only one of them has, and what to know."""
+
+    cells: list[tuple[CellResult, CellResult]]
+    missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_comparable(base: Run, candidate: Run) -> Pairing:
+    """Pair the cells of two runs.
+
+    Raises:
+        InputError: the runs cannot be compared, with every reason found.
+    """
+    before, after = base.results, candidate.results
+    reasons = [*_log(before, after), *_protocol(before, after)]
+    shared = [threat for threat in _threats(before) if threat in _threats(after)]
+    for threat in shared:
+        reasons += _threat(threat, _threats(before)[threat], _threats(after)[threat])
+    if not shared:
+        reasons.append(f"no threat is in both: {_names(_threats(before))} there, {_names(_threats(after))} here")
+    victims = _victims(before, after)
+    if not victims:
+        names = [_names({cell.victim: None for cell in results.cells}) for results in (before, after)]
+        reasons.append(f"several models, none of which is in both by name: {names[0]} there, {names[1]} here")
+    if reasons:
+        raise _refusal(base, candidate, reasons)
+    pairing = _paired(before, after, victims)
+    if not any(a.id in base.values and b.id in candidate.values for a, b in pairing.cells):
+        raise _refusal(base, candidate, ["not one cell was measured in both"])
+    return Pairing(pairing.cells, pairing.missing, _notes(base, candidate, victims))
+
+
+def _refusal(base: Run, candidate: Run, reasons: list[str]) -> InputError:
+    listed = "".join(f"\n  - {reason}" for reason in dict.fromkeys(reasons))
+    return InputError(
+        f"The runs in '{base.folder}' (base) and '{candidate.folder}' (candidate) cannot be compared:{listed}\n"
+        "Review both models with the same scenario on the same log."
+    )
+
+
+def _log(base: Results, candidate: Results) -> list[str]:
+    digests = [results.environment.get("data") for results in (base, candidate)]
+    found = [
+        _differs(words, getattr(base.dataset, name), getattr(candidate.dataset, name))
+        for name, words in LOG.items()
+        if getattr(base.dataset, name) != getattr(candidate.dataset, name)
+    ]
+    if None in digests:
+        return [*found, "a run does not say which data it stands on (made by an older version): review again"]
+    if digests[0] != digests[1] and not found:
+        return ["other data: the train rows, the evaluated users or their true next items are not the same"]
+    return found
+
+
+def _protocol(base: Results, candidate: Results) -> list[str]:
+    return [
+        _differs(words, base.scenario.get(name), candidate.scenario.get(name))
+        for name, words in PROTOCOL.items()
+        if base.scenario.get(name) != candidate.scenario.get(name)
+    ]
+
+
+def _threat(name: str, base: Mapping[str, Any], candidate: Mapping[str, Any]) -> list[str]:
+    """Statements that only one run makes are those of a newer version, whose default the older one had."""
+    asked = [key for key in base if key in candidate and key not in FREE]
+    found = [
+        _differs(f"{key} of the threat '{name}'", base[key], candidate[key])
+        for key in asked
+        if base[key] != candidate[key]
+    ]
+    for key in ("metric", "kind"):
+        before, after = base["bound"].get(key), candidate["bound"].get(key)
+        if before != after:
+            found.append(_differs(f"{key} bounded by the threat '{name}'", before, after))
+    transfers = "surrogate" in base.get("plan", ()) and "surrogate" in candidate.get("plan", ())
+    if transfers and base.get("surrogate") != candidate.get("surrogate"):
+        found.append(_differs(f"surrogate of the threat '{name}'", base.get("surrogate"), candidate.get("surrogate")))
+    return found
+
+
+def _differs(what: str, base: Any, candidate: Any) -> str:
+    return f"other {what}: {_short(base)} there, {_short(candidate)} here"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+def _threats(results: Results) -> dict[str, Mapping[str, Any]]:
+    return {threat["id"]: threat for threat in results.scenario.get("threats", ())}
+
+
+def _names(known: Mapping[str, Any]) -> str:
+    return ", ".join(f"'{name}'" for name in known) or "none"
+
+
+def _victims(base: Results, candidate: Results) -> dict[str, str]:
+    """The base's name of a model by the candidate's: one model each is the same one at two times; else by name."""
+    before, after = (list(dict.fromkeys(cell.victim for cell in results.cells)) for results in (base, candidate))
+    if len(before) == len(after) == 1:
+        return {after[0]: before[0]}
+    return {name: name for name in after if name in before}
+
+
+def _key(cell: CellResult, victim: str) -> tuple[Any, ...]:
+    parameters = json.dumps(cell.attack_parameters, sort_keys=True)
+    return cell.threat, victim, cell.attack, parameters, cell.budget, cell.defense, cell.planned_on
+
+
+def _paired(base: Results, candidate: Results, victims: Mapping[str, str]) -> Pairing:
+    before = {_key(cell, cell.victim): cell for cell in base.cells}
+    after = {_key(cell, victims.get(cell.victim, f"{cell.victim} (new)")): cell for cell in candidate.cells}
+    pairs = [(before[key], cell) for key, cell in after.items() if key in before]
+    missing = [f"{cell.id}: only in the base" for key, cell in before.items() if key not in after]
+    missing += [f"{cell.id}: only in the candidate" for key, cell in after.items() if key not in before]
+    return Pairing(pairs, missing)
+
+
+def _notes(base: Run, candidate: Run, victims: Mapping[str, str]) -> list[str]:
+    notes = [
+        f"The candidate's '{new}' is compared with the base's '{old}'." for new, old in victims.items() if new != old
+    ]
+    if base.checksum == candidate.checksum:
+        notes.append("Both are the same run, so nothing can differ.")
+    before, after = base.results.environment, candidate.results.environment
+    if before.get("seqrobust") != after.get("seqrobust"):
+        notes.append(
+            f"The base was measured by seqrobust {before.get('seqrobust')}, the candidate by "
+            f"{after.get('seqrobust')}: attacks may have changed between them."
+        )
+    return notes

@@ -1,0 +1,180 @@
+"""Two versions reviewed on flights and compared: other seeds, a planted weakness, another log, changed run folders."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import Robust
+
+SCENARIO = """\
+schema: 1
+title: Two versions
+dataset: flights
+victims: [versions:Steady]
+users: 1500
+seeds: [3]
+threats:
+  - id: promotion
+    title: Fake users
+    goal: {promote: cold*3, k: 10}
+    knowledge: {log: popularity}
+    attacks: [bandwagon]
+    budgets: [{users: 1%}]
+    bound: {metric: target_hr@10, kind: rise, limit: 0.9}
+  - id: edited
+    title: Edited histories
+    goal: {degrade: true}
+    knowledge: {model: lists}
+    attacks: [{name: random-substitution, tries: 20}]
+    budgets: [{edits: 1}]
+    bound: {metric: ndcg@10, kind: drop, limit: 0.99}
+"""
+VERSIONS = """\
+import numpy as np
+
+
+class Steady:
+    n_items = 0
+
+    def fit(self, log, *, seed):
+        fitted = type(self)()
+        fitted.n_items = log.n_items
+        size = log.n_items + 1
+        inside = log.user[1:] == log.user[:-1]
+        before, after = log.item[:-1][inside], log.item[1:][inside]
+        kept = np.random.default_rng(seed).random(len(before)) < 0.9
+        fitted.follows = np.zeros((size, size))
+        np.add.at(fitted.follows, (before[kept], after[kept]), 1.0)
+        fitted.known = np.zeros((size, size), dtype=bool)
+        fitted.known[before, after] = True
+        return fitted
+
+    def score(self, sequences):
+        last = sequences.items[:, -1]
+        return self.follows[last] + 0.5 * self.follows.mean(axis=0)
+
+
+class Gullible(Steady):
+    def score(self, sequences):
+        scores = super().score(sequences)
+        strange = ~self.known[sequences.items[:, -2], sequences.items[:, -1]] & (sequences.items[:, -2] > 0)
+        scores[strange] = -scores[strange]
+        return scores
+"""
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the reviews `base` and `other` (other seeds), made once."""
+    from robust.report import write_report
+    from robust.runner.prepare import Request
+    from robust.runner.review import review
+
+    folder = tmp_path_factory.mktemp("versions")
+    (folder / "two.yaml").write_text(SCENARIO)
+    (folder / "versions.py").write_text(VERSIONS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.syspath_prepend(str(folder))
+        for out, seed in (("base", 0), ("other", 50)):
+            write_report(review(Request("two.yaml", Path(out), seed=seed, engine="serial")), Path(out))
+    return folder
+
+
+@pytest.fixture
+def project(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy to work in."""
+    shutil.copytree(runs, tmp_path / "work")
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+def test_another_seed_is_not_worse(project: Path, robust: Robust) -> None:
+    answer = robust("compare", "base", "other", "--json")
+    assert answer.code == 0, answer.out
+    found = json.loads(answer.out)
+    assert {cell["outcome"] for cell in found["cells"]} == {"not worse"}
+    assert [cell["same_seeds"] for cell in found["cells"]] == [False, False]
+    assert "seeds do not" in found["seeds"]
+    assert robust("compare", "base", "other", "--strict").code == 0
+
+
+def test_the_numbers_are_those_of_the_results(project: Path, robust: Robust) -> None:
+    found = json.loads(robust("compare", "base", "other", "--json").out)
+    runs = [json.loads(Path(out, "results.json").read_text()) for out in ("base", "other")]
+    for cell in found["cells"]:
+        before, after = (
+            next(c for c in run["cells"] if c["id"] == cell["cell"])["metrics"][cell["metric"]] for run in runs
+        )
+        assert cell["base_attacked"] == pytest.approx(before["attacked"])
+        assert cell["candidate_clean"] == pytest.approx(after["clean"])
+        change = after["change"] - before["change"]
+        assert cell["deeper"]["mean"] == pytest.approx(change)
+
+
+def test_a_planted_weakness_is_worse_and_review_says_so_at_once(project: Path, robust: Robust) -> None:
+    command = ("review", "two.yaml", "--model", "versions:Gullible", "--engine", "serial", "--out", "new")
+    answer = robust(*command, "--baseline", "base")
+    assert answer.code == 1, answer.out
+    assert "The candidate is less robust" in answer.out
+    again = robust("compare", "base", "new")
+    assert again.code == 1
+    assert "Edited histories" in again.out
+    markdown = robust("compare", "base", "new", "--format", "md").out
+    assert "| **WORSE** | Edited histories |" in markdown
+    found = json.loads(robust("compare", "base", "new", "--json").out)
+    assert {t["threat"]: t["outcome"] for t in found["threats"]}["edited"] == "worse"
+    assert all(cell["same_seeds"] for cell in found["cells"])
+    back = robust("compare", "new", "base", "--json")
+    assert back.code == 0
+    assert {t["threat"]: t["outcome"] for t in json.loads(back.out)["threats"]}["edited"] == "better"
+
+
+def test_another_log_and_another_budget_are_refused_with_every_reason(project: Path, robust: Robust) -> None:
+    lines = ["user,item,timestamp"]
+    lines += [
+        f"u{user},i{(user * 7 + 3 * place) % 40},{1000 * place + user}" for user in range(200) for place in range(9)
+    ]
+    Path("events.csv").write_text("\n".join(lines))
+    Path("two.yaml").write_text(SCENARIO.replace("edits: 1", "edits: 2").replace("versions:Steady", "markov"))
+    command = ("review", "two.yaml", "--log", "events.csv", "--engine", "serial", "--out", "alien")
+    answer = robust(*command, "--baseline", "base")
+    assert answer.code == 2, answer.err + answer.out
+    answer = robust("compare", "base", "alien")
+    assert answer.code == 2
+    for reason in ("rows of the log", "budgets of the threat 'edited'", '"edits": 2'):
+        assert reason in answer.err
+
+
+def test_changed_run_folders_are_refused(project: Path, robust: Robust) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    whole = Path("other/results.json").read_text()
+    Path("other/results.json").write_text(whole.replace('"title": "Two versions"', '"title": "Two other versions"', 1))
+    answer = robust("compare", "base", "other")
+    assert answer.code == 2
+    assert "checksum does not match" in answer.err
+    Path("other/results.json").write_text(whole)
+    table = pq.read_table("other/users.parquet")
+    better = pc.min_element_wise(pc.add(table["attacked"], 0.5), pa.scalar(1.0))
+    pq.write_table(table.set_column(4, "attacked", better), "other/users.parquet")
+    answer = robust("compare", "base", "other")
+    assert answer.code == 2
+    assert "users.parquet' was damaged or changed" in answer.err
+    Path("other/users.parquet").unlink()
+    assert "There is no 'other/users.parquet'" in robust("compare", "base", "other").err
+
+
+def test_a_bad_baseline_is_refused_before_the_review(project: Path, robust: Robust) -> None:
+    answer = robust("review", "two.yaml", "--baseline", "nowhere", "--out", "new")
+    assert answer.code == 2
+    assert not Path("new").exists()
+    answer = robust("review", "two.yaml", "--baseline", "base", "--out", "base")
+    assert answer.code == 2
+    assert "another one" in answer.err
