@@ -84,7 +84,7 @@ def examine(
     model = resolve(spec)
     rows = open_log(log, columns=columns, vocabulary=vocabulary) if log else load_dataset("flights")
     split = leave_last_out(rows)
-    subject = adapt(model)
+    subject = blank = adapt(model)
     found = Examination()
     if not is_fitted(model):
         if "fit" not in capabilities(subject):
@@ -92,6 +92,9 @@ def examine(
         subject = adapt(cast(Fittable, subject).fit(split.train, seed=seed))
         found.findings.append(Finding("fit", "info", f"fitted to {len(split.train):,} train rows of {rows.name}"))
     offered = ", ".join(sorted(capabilities(subject)))
+    through = getattr(getattr(subject, "model", None), "gradients", None)
+    if isinstance(through, str):  # an adapter says where they come from, or why there are none
+        offered += f" (gradients {through})"
     found.findings.append(Finding("capabilities", "info", offered, "what is absent makes threats NOT_APPLICABLE"))
     found.findings.append(_catalogue(subject, rows.n_items))
     if not found.healthy:
@@ -99,7 +102,7 @@ def examine(
     context = int(getattr(subject, "context", 0) or 50)
     histories = split.histories(context)
     sample = np.random.default_rng(seed).permutation(len(histories))[:SAMPLE]
-    unfitted = model if "fit" in capabilities(subject) else None
+    unfitted = model if "fit" in capabilities(blank) else None  # what a fit leaves need not be fitted again
     try:
         found.findings += _promises(Recommended(subject, histories[np.sort(sample)], split.train, seed, unfitted))
         found.findings += _quality(subject, split, histories)

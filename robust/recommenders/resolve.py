@@ -18,6 +18,15 @@ __all__ = ["fingerprint", "is_fitted", "resolve"]
 
 _ENDPOINTS = ("http://", "https://")
 _DESCRIPTIONS = (".yaml", ".yml")
+_FILES = {
+    ".onnx": "onnx",
+    ".pt": "torch",
+    ".pth": "torch",
+    ".bin": "torch",
+    ".ckpt": "torch",
+    ".safetensors": "torch",
+    ".ts": "torchscript",
+}
 
 
 def resolve(spec: str, settings: Mapping[str, Any] | None = None) -> Any:
@@ -31,10 +40,12 @@ def resolve(spec: str, settings: Mapping[str, Any] | None = None) -> Any:
         InputError: the import fails, the call fails, or the form is not read yet.
     """
     given = dict(settings or {})
-    if spec.startswith(_ENDPOINTS) or spec.startswith("onnx:") or spec.endswith(".onnx"):
+    is_file = ":" not in spec and not Path(spec).is_dir()
+    kind = "kserve" if spec.startswith(_ENDPOINTS) else _FILES.get(Path(spec).suffix) if is_file else None
+    if kind is not None or spec.startswith("onnx:"):
         raise InputError(
             f"'{spec}': write a file that describes it, and give that as --model: model.yaml, with the key "
-            f"'adapter: {'onnx' if 'onnx' in spec else 'kserve'}' (docs/your-model.md)."
+            f"'adapter: {kind or 'onnx'}' (docs/your-model.md)."
         )
     if spec.endswith(_DESCRIPTIONS):
         from robust.recommenders.adapters import open_adapter
@@ -43,7 +54,7 @@ def resolve(spec: str, settings: Mapping[str, Any] | None = None) -> Any:
             raise InputError(f"'{spec}' describes a model and takes no settings; got {', '.join(given)}.")
         return open_adapter(Path(spec))
     if ":" in spec:
-        made = _imported(spec)
+        made = imported(spec)
     elif Path(spec).is_dir():
         from robust.recommenders.checkpoint import load
 
@@ -53,7 +64,7 @@ def resolve(spec: str, settings: Mapping[str, Any] | None = None) -> Any:
     else:
         made = plugins.load("recommenders", spec)
     if _is_factory(made):
-        return _called(spec, made, given)
+        return called(spec, made, given)
     if given:
         raise InputError(f"'{spec}' is an object, not a class, so it takes no settings; got {', '.join(given)}.")
     return made
@@ -65,7 +76,12 @@ def _is_factory(made: Any) -> bool:
     return callable(made) and not any(hasattr(made, name) for name in ("n_items", "recommend", "score", "fit"))
 
 
-def _called(spec: str, factory: Any, settings: dict[str, Any]) -> Any:
+def called(spec: str, factory: Any, settings: Mapping[str, Any], folder: Path | None = None) -> Any:
+    """What a class or a factory gives; the current folder, and `folder`, are importable meanwhile.
+
+    Raises:
+        InputError: the arguments don't fit, or the call raises.
+    """
     name = getattr(factory, "__name__", spec)
     try:
         inspect.signature(factory).bind(**settings)
@@ -76,7 +92,7 @@ def _called(spec: str, factory: Any, settings: dict[str, Any]) -> Any:
         ) from error
     except ValueError:
         pass  # a builtin without a signature: calling it will tell
-    with _importable(Path.cwd()):
+    with _importable(folder or Path.cwd(), Path.cwd()):
         try:
             return factory(**settings)
         except InputError:
@@ -86,20 +102,26 @@ def _called(spec: str, factory: Any, settings: dict[str, Any]) -> Any:
 
 
 @contextmanager
-def _importable(folder: Path) -> Iterator[None]:
+def _importable(*folders: Path) -> Iterator[None]:
     before = list(sys.path)
-    sys.path.insert(0, str(folder))
+    sys.path[:0] = dict.fromkeys(str(folder.resolve()) for folder in folders)
     try:
         yield
     finally:
         sys.path[:] = before
 
 
-def _imported(spec: str) -> Any:
+def imported(spec: str, folder: Path | None = None) -> Any:
+    """What `package.module:attribute` names; it is looked for in `folder` and the current folder too.
+
+    Raises:
+        UnknownName: no such attribute, with the nearest that there is.
+        InputError: no import path, no such module, or its import fails.
+    """
     module_name, _, attribute = spec.partition(":")
     if not all(part.isidentifier() for part in [*module_name.split("."), *attribute.split(".")]):
         raise InputError(f"'{spec}': expected package.module:attribute, as in mymodel:Recent.")
-    with _importable(Path.cwd()):
+    with _importable(folder or Path.cwd(), Path.cwd()):
         importlib.invalidate_caches()  # the file may be younger than the interpreter's look at the folder
         try:
             made: Any = importlib.import_module(module_name)

@@ -29,6 +29,7 @@ ADAPTERS: dict[str, str] = {
     "recbole": "robust.recommenders.adapters.recbole:RecBoleAdapter",
     "rectools": "robust.recommenders.adapters.rectools:RecToolsAdapter",
     "command": "robust.recommenders.adapters.command:CommandAdapter",
+    "python": "robust.recommenders.adapters.python_object:PythonAdapter",
     "kserve": "robust.recommenders.adapters.endpoints:KServeAdapter",
     "tf-serving": "robust.recommenders.adapters.endpoints:TFServingAdapter",
     "http": "robust.recommenders.adapters.endpoints:JsonAdapter",
@@ -44,6 +45,11 @@ class Adapter(BaseModel):
     """Why opening it may run code that is in the file; "" where it cannot."""
 
     adapter: str
+
+    @property
+    def runs_code(self) -> str:
+        """Why opening it as described may run code that is in a file; "" where it cannot, as far as is known yet."""
+        return self.executes_code
 
     @abstractmethod
     def open(self, folder: Path) -> Any:
@@ -124,7 +130,8 @@ def parse_adapter(values: dict[str, Any], data: Any, source: str) -> Adapter:
     module, _, attribute = ADAPTERS[name].partition(":")
     kind: type[Adapter] = getattr(importlib.import_module(module), attribute)
     try:
-        return kind.model_validate(values)
+        # an adapter within this one, as in a command's `recommend`, points at its own lines
+        return kind.model_validate(values, context={"data": data, "source": source})
     except ValidationError as error:
         first = max(error.errors(), key=lambda one: (one["type"] == "extra_forbidden", len(one["loc"])))
         where = list(first["loc"])
