@@ -12,12 +12,14 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from robust.errors import BudgetExceeded, ModelFault, NotApplicable, NotKnown, RobustError
+from robust.recommenders.adapters.base import TRUST
+from robust.recommenders.adapters.http.ledger import VARIABLE as LEDGER
 from robust.runner.steps import STEPS, THREADS, Job, Step, Workshop
 from robust.runner.store import Store
 
@@ -67,6 +69,8 @@ def work(job: Job, store: str, folders: list[str]) -> tuple[Failure | None, floa
     """Run one step in this process, unless its outcome is there already. Never raises for a step's own fault."""
     global _workshop
     started = time.perf_counter()
+    with suppress(OSError):
+        os.chdir(folders[0])  # a warm worker may stand in another folder, and what the caller names may be relative
     if _workshop is None or _workshop.store.folder != Path(store):
         prepare_process(folders)
         _workshop = Workshop(Store(Path(store)))
@@ -108,7 +112,9 @@ def pool(engine: str, workers: int, store: Store) -> Iterator[Submit]:
         return
     from loky import get_reusable_executor
 
-    executor = get_reusable_executor(max_workers=workers, timeout=600)
+    # another trust than that of warm workers starts new ones, and so does an account that they do not share
+    env = {TRUST: os.environ.get(TRUST, "0"), LEDGER: os.environ.get(LEDGER, "")}
+    executor = get_reusable_executor(max_workers=workers, timeout=600, env=env)
 
     def submit(step: Step) -> Future[tuple[Failure | None, float]]:
         future: Future[tuple[Failure | None, float]] = executor.submit(work, step.job(), folder, folders)

@@ -60,9 +60,13 @@ def estimate(request: Request) -> list[dict[str, Any]]:
                 "value": f"about {max(seconds / 60, 0.1):.1f} with {request.workers} workers",
             }
         )
+        if rehearsal is not None and rehearsal.asked:
+            queries = sum(rehearsal.queries_of(step) for step in steps)
+            rows.append({"name": f"queries at {look} seeds", "value": f"about {queries:,.0f} sequences of an endpoint"})
     how = "rates of another machine: a victim is trained that is not ours"
     if rehearsal is not None:
         how = f"a rehearsal of one seed in miniature, {time.monotonic() - started:.0f} s"
+        how += f", which asked {rehearsal.asked:,} sequences of an endpoint" if rehearsal.asked else ""
     rows.append({"name": "minutes from", "value": how})
     block = 4 * 256 * (prepared.log.n_items + 1) / 2**20
     rows.append({"name": "memory", "value": f"about {0.6 + 4 * block / 1024:.1f} GB a worker"})

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from robust.errors import RobustError
+from robust.recommenders.adapters.http.ledger import asked_in_run
 from robust.recommenders.resolve import resolve
 from robust.recommenders.settings import TrainingSettings
 from robust.recommenders.training import planned_steps
@@ -41,18 +42,41 @@ DRAWN = ("seed", "goal", "targets")
 """Parameters of a step that differ from seed to seed and hardly change its time."""
 
 
-class Rehearsal:
-    """Seconds of any step of a review, as a rehearsal of its first seed found them."""
+@dataclass(frozen=True)
+class Spent:
+    """What a step took: seconds, and sequences asked of endpoints."""
 
-    def __init__(self, prepared: Prepared, seconds: Mapping[str, tuple[float, float]]) -> None:
-        self._prepared, self._seconds = prepared, seconds
+    seconds: float
+    queries: float
+
+
+class Rehearsal:
+    """Seconds and queries of any step of a review, as a rehearsal of its first seed found them.
+
+    Attributes:
+        asked: sequences that the rehearsal itself asked of endpoints.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        seconds: Mapping[str, tuple[float, float]],
+        queries: Mapping[str, tuple[float, float]] | None = None,
+        asked: int = 0,
+    ) -> None:
+        self._prepared, self._seconds, self._queries, self.asked = prepared, seconds, queries or {}, asked
 
     def of(self, step: Step) -> float | None:
         """Seconds at the review's own size; None for a step that no step of the first seed resembles."""
         found = self._seconds.get(signature(step))
-        if found is None:
-            return None
-        small, large = found
+        return None if found is None else self._carried_on(step, *found)
+
+    def queries_of(self, step: Step) -> float:
+        """Sequences that it asks of endpoints at the review's own size."""
+        found = self._queries.get(signature(step))
+        return 0.0 if found is None else self._carried_on(step, *found)
+
+    def _carried_on(self, step: Step, small: float, large: float) -> float:
         own, less, more = (self._amount(step, size) for size in (None, SMALL, LARGE))
         slope = (large - small) / (more - less) if more > less else 0.0
         return max(large + max(slope, 0.0) * (own - more), 0.0)
@@ -90,14 +114,18 @@ def rehearse(prepared: Prepared, request: Request) -> Rehearsal | None:
     specs += [threat.surrogate for threat in scenario.threats if "surrogate" in threat.plan]
     if any(training_settings(spec.model_dump()) is None for spec in specs):
         return None
+    before = asked_in_run()
     with as_a_worker([os.getcwd()]):
         _timed(prepared, request, SMALL)  # imports, first allocations
         large, small = (_timed(prepared, request, size) for size in (LARGE, SMALL))
-    return Rehearsal(prepared, {key: (small[key], large[key]) for key in small.keys() & large.keys()})
+    spent = {key: (small[key], large[key]) for key in small.keys() & large.keys()}
+    seconds = {key: (less.seconds, more.seconds) for key, (less, more) in spent.items()}
+    queries = {key: (less.queries, more.queries) for key, (less, more) in spent.items()}
+    return Rehearsal(prepared, seconds, queries, asked_in_run() - before)
 
 
-def _timed(prepared: Prepared, request: Request, size: Size) -> dict[str, float]:
-    """Seconds of each step of the first seed at this size, by the signature of the step itself.
+def _timed(prepared: Prepared, request: Request, size: Size) -> dict[str, Spent]:
+    """What each step took of the first seed at this size, by the signature of the step itself.
 
     A step that fails, or lacks what it needs, is left out.
     """
@@ -105,15 +133,15 @@ def _timed(prepared: Prepared, request: Request, size: Size) -> dict[str, float]
         store = Store(Path(folder))
         small = expand(_miniature(prepared.scenario, size), request, store, prepared.log)
         workshop = Workshop(store)
-        spent: dict[str, float] = {}
+        spent: dict[str, Spent] = {}
         pairs = _pairs(_first_seed(prepared, request.seed), _first_seed(small, request.seed))
         for twin in {twin.key: twin for _, twin in pairs}.values():
-            started = time.perf_counter()
+            started, asked = time.perf_counter(), asked_in_run()
             try:
                 store.put(twin.key, STEPS[twin.kind](workshop, twin.job()))
             except RobustError:
                 continue
-            spent[twin.key] = time.perf_counter() - started
+            spent[twin.key] = Spent(time.perf_counter() - started, asked_in_run() - asked)
         return {signature(step): spent[twin.key] for step, twin in pairs if twin.key in spent}
 
 

@@ -1,0 +1,1 @@
+"""Asking a model that somebody else runs: one client, whatever the protocol."""
