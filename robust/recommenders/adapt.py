@@ -123,6 +123,11 @@ def _gradient_arrives(model: Any, probe: SequenceBatch, n_items: int) -> bool:
     return gradient is not None and bool((gradient != 0).any())
 
 
+def reads_item_ids(recommender: Recommender) -> bool:
+    """Whether its fit reads the items' raw ids, as one by a command does: most know items by their numbers only."""
+    return bool(getattr(getattr(recommender, "model", recommender), "reads_item_ids", False))
+
+
 class Adapted:
     """A foreign model behind our protocols; offers only what its probe showed, and checks each answer."""
 

@@ -1,0 +1,331 @@
+"""RecBole's own models through our adapter: `make validate-adapters` runs this where RecBole is installed.
+
+The models are trained by RecBole from atomic files, and answer through RecBole's own dataloader: what the adapter makes
+of the same sequences must be the same.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from robust.datasets import load_dataset
+from robust.errors import InputError, ModelFault
+from robust.log import InteractionLog, LogEdit, SequenceBatch
+from robust.recommenders.adapt import adapt
+from robust.recommenders.adapters import open_adapter
+from robust.recommenders.adapters.base import TRUST
+from robust.recommenders.protocols import Differentiable, Fittable, Scorer, capabilities
+from robust.testing.conformance import check_recommender
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # RecBole's own, of pandas and torch
+
+SMALL = {
+    "epochs": 1,
+    "train_batch_size": 512,
+    "hidden_size": 16,
+    "embedding_size": 16,
+    "inner_size": 16,
+    "n_layers": 1,
+    "n_heads": 1,
+    "num_layers": 1,
+    "MAX_ITEM_LIST_LENGTH": 10,
+    "train_neg_sample_args": None,
+    "use_gpu": False,
+}
+
+
+@pytest.fixture(scope="module")
+def log() -> InteractionLog:
+    """The flights of 120 aircraft, 12 each, and only the routes that they flew: string ids."""
+    whole = load_dataset("flights")
+    rows = whole.rows((whole.user < 400) & (whole.position < 12))
+    users = np.flatnonzero(rows.lengths == 12)[:120]
+    rows = rows.rows(np.isin(rows.user, users))
+    kept, item = np.unique(rows.item, return_inverse=True)
+    user = np.searchsorted(users, rows.user)
+    assert whole.item_ids is not None
+    return InteractionLog.from_columns(
+        user, item + 1, rows.timestamp, n_items=len(kept), item_ids=whole.item_ids[kept - 1]
+    )
+
+
+@dataclass
+class Trained:
+    """What RecBole left."""
+
+    folder: Path
+    checkpoint: Path
+    config: Any
+    dataset: Any
+    model: Any
+    test: Any
+
+
+@pytest.fixture(scope="module", params=["SASRec", "GRU4Rec", "BERT4Rec", "FPMC"])
+def trained(request: pytest.FixtureRequest, log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return _trained(request.param, log, tmp_path_factory.mktemp("recbole"))
+
+
+@pytest.fixture(scope="module")
+def sasrec(log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    return _trained("SASRec", log, tmp_path_factory.mktemp("recbole"))
+
+
+def _trained(name: str, log: InteractionLog, folder: Path) -> Trained:
+    from robust.recommenders.adapters.recbole_training import contained
+
+    (folder / "data" / "planes").mkdir(parents=True)
+    with (folder / "data" / "planes" / "planes.inter").open("w") as file:
+        print("tail:token\troute:token\twhen:float", file=file)
+        for user, item, place in zip(log.user, log.item, log.position, strict=True):
+            print(f"N{user}\t{log.item_ids[item - 1]}\t{place}", file=file)  # type: ignore[index]
+    settings = SMALL | {
+        "data_path": str(folder / "data"),
+        "checkpoint_dir": str(folder / "saved"),
+        "USER_ID_FIELD": "tail",
+        "ITEM_ID_FIELD": "route",
+        "TIME_FIELD": "when",
+        "load_col": {"inter": ["tail", "route", "when"]},
+        "show_progress": False,
+    }
+    if name == "FPMC":
+        settings["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
+    with contained():
+        from recbole.config import Config
+        from recbole.data import create_dataset, data_preparation
+        from recbole.utils import get_model, get_trainer, init_seed
+
+        config = Config(model=name, dataset="planes", config_dict=settings)
+        init_seed(1, True)
+        dataset = create_dataset(config)
+        train, valid, test = data_preparation(config, dataset)
+        model = get_model(name)(config, train._dataset)
+        with contextlib.chdir(folder):  # it writes charts into the current folder
+            trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
+            trainer.fit(train, valid, saved=True, show_progress=False, verbose=False)
+    return Trained(folder, Path(trainer.saved_model_file), config, dataset, model.eval(), test)
+
+
+def own_answers(trained: Trained, log: InteractionLog) -> tuple[SequenceBatch, np.ndarray[Any, Any]]:
+    """The test sequences in our numbers, and RecBole's own scores of all items, by our numbers."""
+    from robust.recommenders.adapters.recbole_training import contained
+
+    tokens = trained.dataset.field2id_token["route"]
+    assert log.item_ids is not None
+    place = {str(token): number for number, token in enumerate(log.item_ids, start=1)}
+    ours = np.array([0, *(place[str(token)] for token in tokens[1:])])
+    rows, scores = [], []
+    with contained(), torch.no_grad():
+        for interaction, *_ in trained.test:
+            try:
+                answer = trained.model.full_sort_predict(interaction).reshape(len(interaction), -1)
+            except NotImplementedError:
+                continue
+            scores.append(answer.numpy())
+            for items, length in zip(interaction["route_list"], interaction["item_length"], strict=True):
+                rows.append(ours[items[: int(length)].numpy()].tolist())
+    by_ours = np.concatenate(scores)[:, np.argsort(ours)]
+    return SequenceBatch.from_lists(rows), by_ours
+
+
+def opened(trained: Trained, monkeypatch: pytest.MonkeyPatch, extra: str = "") -> Any:
+    monkeypatch.setenv(TRUST, "1")
+    path = trained.folder / "model.yaml"
+    path.write_text(f"adapter: recbole\ncheckpoint: {trained.checkpoint.relative_to(trained.folder)}\n{extra}")
+    return open_adapter(path)
+
+
+def test_a_checkpoint_answers_as_recbole_does(
+    trained: Trained, log: InteractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if type(trained.model).__name__ == "FPMC":
+        with pytest.raises(ModelFault, match=r"tail.*sequences alone"):
+            adapt(opened(trained, monkeypatch))
+        return
+    model = adapt(opened(trained, monkeypatch))
+    assert isinstance(model, Scorer)
+    assert model.n_items == log.n_items
+    assert isinstance(model.model.item_ids, np.ndarray)  # type: ignore[attr-defined]
+    assert model.model.item_ids.tolist() == log.item_ids.tolist()  # type: ignore[attr-defined, union-attr]
+    sequences, expected = own_answers(trained, log)
+    assert len(sequences) == 120
+    np.testing.assert_allclose(model.score(sequences)[:, 1:], expected[:, 1:], rtol=1e-4, atol=1e-5)
+    lists = np.argsort(-expected[:, 1:], axis=1, kind="stable")[:, :10] + 1
+    assert np.array_equal(model.recommend(sequences, 10), lists)
+
+
+def test_a_live_object_is_the_same_as_its_checkpoint(
+    sasrec: Trained, log: InteractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from robust.recommenders.adapters.recbole import RecBoleModel
+
+    live = adapt(RecBoleModel.live(sasrec.model, sasrec.dataset, sasrec.config))
+    sequences, _ = own_answers(sasrec, log)
+    stored = adapt(opened(sasrec, monkeypatch))
+    assert np.array_equal(live.recommend(sequences, 10), stored.recommend(sequences, 10))
+
+
+def test_gradients_are_those_of_its_scores(
+    trained: Trained, log: InteractionLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = type(trained.model).__name__
+    if name == "FPMC":
+        return
+    model = adapt(opened(trained, monkeypatch))
+    # BERT4Rec looks up a longer sequence, with its mask at the end, so that no gradient reaches ours
+    assert ("gradients" in capabilities(model)) == (name != "BERT4Rec")
+    if name == "BERT4Rec":
+        return
+    assert isinstance(model, Differentiable)
+    rows = log.sequences(13, np.arange(3)).items.copy()
+    rows[1, :9] = 0
+    rows[2] = 0
+    sequences = SequenceBatch(rows)
+    embedded = model.embed(sequences).detach().requires_grad_(True)
+    scores = model.score_embeddings(embedded, sequences)
+    np.testing.assert_allclose(scores[:, 1:].detach(), model.score(sequences)[:, 1:], rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(scores[0, 5] + scores[1, 7], embedded)
+    assert not gradient[1, :9].any()
+    assert not gradient[2].any()
+    assert not gradient[0, :3].any()  # older than it reads
+    step = 1e-2 * gradient / gradient.norm()
+    with torch.no_grad():
+        up = model.score_embeddings(embedded + step, sequences)
+        down = model.score_embeddings(embedded - step, sequences)
+    change = float((up[0, 5] + up[1, 7] - down[0, 5] - down[1, 7]) / 2)
+    assert change == pytest.approx(1e-2 * float(gradient.norm()), rel=0.02)
+
+
+def test_an_empty_sequence_ranks_nothing_above_anything(sasrec: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = opened(sasrec, monkeypatch)
+    scores = model.score(SequenceBatch(np.array([[0, 0], [0, 3]])))
+    assert not scores[0, 1:].any()
+    assert scores[1, 1:].any()
+
+
+def test_a_vocabulary_of_another_order(sasrec: Trained, log: InteractionLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert log.item_ids is not None
+    listing = sasrec.folder / "items.txt"
+    listing.write_text("\n".join(log.item_ids[::-1]) + "\n")
+    turned, plain = opened(sasrec, monkeypatch, "items: items.txt\n"), opened(sasrec, monkeypatch)
+    sequences = log.sequences(8, np.arange(20))
+    items = np.where(sequences.items > 0, log.n_items + 1 - sequences.items, 0)
+    assert np.array_equal(turned.score(SequenceBatch(items))[:, :0:-1], plain.score(sequences)[:, 1:])
+    listing.write_text("\n".join([*log.item_ids, "one more"]) + "\n")
+    with pytest.raises(InputError, match="one more"):
+        opened(sasrec, monkeypatch, "items: items.txt\n")
+
+
+def test_without_trust_a_checkpoint_stays_shut(sasrec: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened(sasrec, monkeypatch)
+    monkeypatch.delenv(TRUST)
+    with pytest.raises(InputError, match=r"pickle.*--trust-pickle"):
+        open_adapter(sasrec.folder / "model.yaml")
+
+
+def test_a_checkpoint_whose_data_have_gone(sasrec: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    moved = sasrec.folder / "elsewhere"
+    (sasrec.folder / "data").rename(moved)
+    try:
+        with pytest.raises(InputError, match="key 'data'"):
+            opened(sasrec, monkeypatch)
+        assert opened(sasrec, monkeypatch, "data: elsewhere\n").n_items > 0
+    finally:
+        moved.rename(sasrec.folder / "data")
+
+
+def unfitted(folder: Path, name: str = "GRU4Rec", **more: Any) -> Any:
+    path = folder / "model.yaml"
+    settings = ", ".join(f"{key}: {'null' if value is None else value}" for key, value in (SMALL | more).items())
+    path.write_text(f"adapter: recbole\nmodel: {name}\nsettings: {{{settings}}}\nearly_stopping: false\n")
+    return open_adapter(path)
+
+
+def generators() -> tuple[Any, ...]:
+    return random.getstate(), str(np.random.get_state()), torch.get_rng_state().tolist()  # noqa: NPY002
+
+
+def test_a_fit_learns_from_every_row_and_repeats(
+    log: InteractionLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    model = adapt(unfitted(tmp_path, epochs=8, train_batch_size=256, learning_rate=0.02))
+    assert isinstance(model, Fittable)
+    assert "gradients" in capabilities(model)
+    target = int(np.argmin(log.popularity[1:])) + 1
+    before = generators()
+    clean = model.fit(log, seed=3)
+    assert before == generators()
+    assert clean.n_items == log.n_items
+    again, other = model.fit(log, seed=3), model.fit(log, seed=4)
+    asked = log.sequences(10, np.arange(100))
+    assert isinstance(clean, Scorer) and isinstance(again, Scorer) and isinstance(other, Scorer)  # noqa: PT018
+    assert np.array_equal(clean.score(asked), again.score(asked))
+    assert not np.array_equal(clean.score(asked), other.score(asked))
+    # in fake users' profiles the target follows everything: it must rise
+    profiles = log.sequences(8).items.copy()
+    profiles[:, 1::2] = target
+    poisoned = model.fit(LogEdit(add=profiles).apply(log), seed=3)
+    assert isinstance(poisoned, Scorer)
+    starts = SequenceBatch(profiles[:, :1])
+    above = [float((m.score(starts)[:, 1:] > m.score(starts)[:, [target]]).sum(1).mean()) for m in (clean, poisoned)]
+    assert above[1] < above[0] / 2
+    assert not list((tmp_path / "here").iterdir())  # RecBole writes checkpoints and charts into the current folder
+
+
+@pytest.mark.parametrize("name", ["GRU4Rec", "BERT4Rec"])
+def test_it_keeps_what_a_recommender_promises(name: str, log: InteractionLog, tmp_path: Path) -> None:
+    check_recommender(unfitted(tmp_path, name), log)
+
+
+def test_it_learns_what_follows_what(tmp_path: Path) -> None:
+    """A chain 1 → 2 → … → 12 → 1 with known answers; items 13 and 14 have no row, and are in the catalogue."""
+    start = np.arange(120) % 12
+    items = (start[:, None] + np.arange(8)[None, :]) % 12 + 1
+    chain = InteractionLog.from_columns(
+        np.repeat(np.arange(120), 8), items.ravel(), np.tile(np.arange(8), 120), n_items=14
+    )
+    for name in ("GRU4Rec", "SASRec"):
+        fitted = adapt(unfitted(tmp_path, name, epochs=30, learning_rate=0.02)).fit(chain, seed=0)  # type: ignore[attr-defined]
+        best = fitted.recommend(SequenceBatch((np.arange(12)[:, None] + np.arange(4)) % 12 + 1), 1)[:, 0]
+        assert np.array_equal(best, (np.arange(12) + 4) % 12 + 1)
+
+
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_early_stopping_holds_out_the_last_rows(early_stopping: bool, log: InteractionLog) -> None:
+    from robust.recommenders.adapters.recbole import RecBoleModel
+
+    model = RecBoleModel.named("GRU4Rec", SMALL, early_stopping=early_stopping)
+    last = log.offsets[1:] - 1
+    changed = LogEdit(replace_rows=last, replace_items=log.item[last] % log.n_items + 1).apply(log)
+    asked = log.sequences(10)
+    same = np.array_equal(model.fit(log, seed=0).score(asked), model.fit(changed, seed=0).score(asked))
+    assert same == early_stopping  # one epoch, so that the held out rows choose nothing
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("model: SASRek", "SASRek"),
+        ("model: BPR", "not a sequential model"),
+        ("model: SASRec\nsettings: {hidden_size: 15, n_heads: 2}", "cannot make 'SASRec'"),
+        ("model: SASRec\ncheckpoint: x.pth", "either 'checkpoint'"),
+        ("checkpoint: nosuch.pth", "nosuch.pth"),
+        ("checkpoint: model.yaml", "no checkpoint of RecBole"),
+        ("modle: SASRec", "Did you mean 'model'"),
+    ],
+)
+def test_a_wrong_description(text: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TRUST, "1")
+    (tmp_path / "model.yaml").write_text(f"adapter: recbole\n{text}\n")
+    with pytest.raises(InputError, match=said), contextlib.redirect_stdout(None):
+        open_adapter(tmp_path / "model.yaml")
