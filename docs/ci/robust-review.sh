@@ -1,0 +1,49 @@
+#!/usr/bin/env bash
+# One review in a pipeline: run it, write its report in the forms that pipelines read, keep its exit code.
+#
+# The GitHub Action and the GitLab job both call this. What the review is comes from variables, each optional and named
+# like the flag of `robust review` that it stands for: ROBUST_SCENARIO (ci), ROBUST_LOG, ROBUST_COLUMNS,
+# ROBUST_VOCABULARY, ROBUST_NAMES, ROBUST_MODEL, ROBUST_TRUST_PICKLE (true), ROBUST_BASELINE, ROBUST_SEED, ROBUST_WORKERS,
+# ROBUST_ENGINE, ROBUST_MAX_TIME, ROBUST_STRICT (true), ROBUST_OUT (robust-out). Arguments are handed on to `robust review`.
+#
+# Written: $ROBUST_OUT, with report.md, junit.xml and report.sarif in it; report.md also as the job's summary, where GitHub
+# asks for one.
+set -euo pipefail
+
+out=${ROBUST_OUT:-robust-out}
+flags=()
+for flag in log columns vocabulary names model baseline seed workers engine max-time; do
+  name=ROBUST_$(tr 'a-z-' 'A-Z_' <<<"$flag")
+  if [[ -n ${!name:-} ]]; then
+    flags+=("--$flag" "${!name}")
+  fi
+done
+for flag in strict trust-pickle; do
+  name=ROBUST_$(tr 'a-z-' 'A-Z_' <<<"$flag")
+  if [[ ${!name:-} == true || ${!name:-} == 1 ]]; then
+    flags+=("--$flag")
+  fi
+done
+
+started=$(mktemp)
+trap 'rm -f "$started"' EXIT
+
+code=0
+robust review "${ROBUST_SCENARIO:-ci}" ${flags[@]+"${flags[@]}"} --out "$out" "$@" || code=$?
+
+# only what this run wrote: a cached folder may hold the results of another
+if [[ $out/results.json -nt $started ]]; then
+  # a form that cannot be written says so, and changes no verdict
+  robust report "$out" --format md --out "$out/report.md" || :
+  robust report "$out" --format junit --out "$out/junit.xml" || :
+  robust report "$out" --format sarif --out "$out/report.sarif" || :
+  if [[ -n ${GITHUB_STEP_SUMMARY:-} && -f $out/report.md ]]; then
+    # GitHub refuses a summary of more than 1 MiB
+    if (($(wc -c <"$out/report.md") < 1000000)); then
+      cat "$out/report.md" >>"$GITHUB_STEP_SUMMARY"
+    else
+      echo "The report is too long for a summary: see report.html among the artifacts." >>"$GITHUB_STEP_SUMMARY"
+    fi
+  fi
+fi
+exit "$code"
