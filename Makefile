@@ -7,7 +7,7 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check install --quiet --con
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: install review test lint types contracts check docs validate validate-verdicts validate-victims validate-attacks \
-        validate-defenses validate-review bench mutation coverage clean
+        validate-defenses validate-review validate-endpoints validate-adapters bench mutation coverage clean
 
 install: $(VENV)/.installed
 
@@ -47,6 +47,35 @@ docs: install
 # Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs; ROBUST_CACHE, if it is set, one
 # in which fitted victims are kept from one run of validate-attacks to the next.
 validate: validate-verdicts validate-victims validate-attacks validate-defenses validate-review
+
+# MLServer pins other versions than ours, so it gets an environment of its own
+validate-endpoints: install $(VENV)/mlserver/bin/mlserver
+	ROBUST_MLSERVER=$(abspath $(VENV))/mlserver/bin/mlserver $(BIN)/python -m pytest tests/validation/test_mlserver.py
+
+$(VENV)/mlserver/bin/mlserver:
+	$(PYTHON) -m venv $(VENV)/mlserver
+	$(VENV)/mlserver/bin/python -m pip --disable-pip-version-check install --quiet mlserver==1.7.1
+
+# RecBole and RecTools ask for other versions than ours, so each gets an environment of its own (minutes, once)
+validate-adapters: $(VENV)/recbole/.installed $(VENV)/rectools/.installed
+	$(VENV)/recbole/bin/python -m pytest -m slow tests/integration/test_recbole.py
+	$(VENV)/rectools/bin/python -m pytest -m slow tests/integration/test_rectools.py
+
+$(VENV)/recbole/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt torch
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --constraint constraints.txt \
+	  --editable ".[recbole]" pytest
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps recbole==1.2.1
+	@touch $@
+
+# RecTools 0.19 wants numpy 1 under Python 3.11, which newer pyarrow does not
+$(VENV)/rectools/.installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[rectools]" \
+	  rectools==0.19.0 torch==2.13.0 "pyarrow<22" pytest
+	@touch $@
 
 validate-verdicts: install
 	$(BIN)/python -m pytest -m slow tests/unit tests/quality

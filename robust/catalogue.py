@@ -7,8 +7,9 @@ import warnings
 from typing import Any, cast
 
 from robust import plugins
+from robust.documents import plain, read_yaml
 from robust.errors import UnknownName
-from robust.reference import facts, page, summary, threat
+from robust.reference import facts, page, parameters, summary, threat
 
 LISTABLE = (*plugins.KINDS, "metrics")
 
@@ -74,13 +75,30 @@ def description(name: str) -> str:
         from robust.runner.results import Results
 
         return json.dumps(Results.model_json_schema(by_alias=True), indent=1)
-    for kind in plugins.KINDS:
-        if name in plugins.names(kind):
-            return _describe(kind, name)
-    everything = [n for kind in plugins.KINDS for n in plugins.names(kind)] + ["results-schema"]
-    raise UnknownName("plugin", name, everything)
-
-
-def _describe(kind: plugins.Kind, name: str) -> str:
+    kind = _kind(name)
     plugin = plugins.load(kind, name)
     return cast(str, plugin.read_text(encoding="utf-8")) if kind == "scenarios" else page(name, plugin)
+
+
+def described(name: str) -> dict[str, Any]:
+    """The same as data: kind, name, summary, what it states of itself, parameters; a scenario, or a schema, as it is.
+
+    Raises:
+        UnknownName: nothing has this name, in any kind.
+    """
+    if name == "results-schema":
+        return cast(dict[str, Any], json.loads(description(name)))
+    kind = _kind(name)
+    plugin = plugins.load(kind, name)
+    if kind == "scenarios":
+        return cast(dict[str, Any], plain(read_yaml(plugin.read_text(encoding="utf-8"), f"{name}.yaml")))
+    rows = [parameter._asdict() for parameter in parameters(plugin)]
+    return {"kind": kind, "name": name, "summary": summary(plugin), **facts(plugin), "parameters": rows}
+
+
+def _kind(name: str) -> plugins.Kind:
+    for kind in plugins.KINDS:
+        if name in plugins.names(kind):
+            return kind
+    everything = [n for kind in plugins.KINDS for n in plugins.names(kind)] + ["results-schema"]
+    raise UnknownName("plugin", name, everything)

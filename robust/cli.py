@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import typer
 
+from robust import completion as known
 from robust.errors import InputError, RobustError, UnknownName
 from robust.leaderboard.commands import app as leaderboard
 
@@ -29,14 +30,29 @@ app = typer.Typer(
 app.add_typer(leaderboard, name="leaderboard")
 
 Engine = Literal["serial", "processes"]
-ScenarioArgument = Annotated[str, typer.Argument(help="A scenario's name or YAML file.")]
-LogOption = Annotated[str | None, typer.Option("--log", help="Interaction log: a file or folder.")]
+ScenarioArgument = Annotated[
+    str, typer.Argument(help="A scenario's name or YAML file.", autocompletion=known.scenarios)
+]
+LogOption = Annotated[
+    str | None, typer.Option("--log", help="Interaction log: a file, a folder, or a query.", autocompletion=known.logs)
+]
 ColumnsOption = Annotated[str | None, typer.Option(help="Column names: user=u,item=i,timestamp=t.")]
 VocabularyOption = Annotated[
     str | None, typer.Option(help="Item ids in the order of the model's dense ids, one a line.")
 ]
+NamesOption = Annotated[
+    str | None, typer.Option("--names", help="A table with an item id and its name in a row, for reports.")
+]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", help="A built-in's name, module:attribute, or a checkpoint folder.")
+    str | None,
+    typer.Option(
+        "--model",
+        help="A built-in's name, module:attribute, a checkpoint folder, or model.yaml.",
+        autocompletion=known.models,
+    ),
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust-pickle", help="Open pickles and TorchScript files, which run code that is in them.")
 ]
 SeedOption = Annotated[int, typer.Option(help="First seed; a review uses 3 to 10 consecutive ones.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="A parameter: NAME=VALUE, any number of them.")]
@@ -61,6 +77,15 @@ def _minutes(text: str | None) -> float | None:
     return float(match[1]) * {"s": 1, "m": 60, "h": 3600}[match[2]]
 
 
+def _trust(trust_pickle: bool) -> bool:
+    """Tell the adapters, and the worker processes, that the user trusts the files; whether it is so."""
+    from robust.recommenders.adapters.base import TRUST, trusted
+
+    if trust_pickle:
+        os.environ[TRUST] = "1"
+    return trusted()
+
+
 def _request(
     scenario: str,
     log: str | None,
@@ -69,11 +94,23 @@ def _request(
     model: str | None,
     seed: int,
     out: Path = Path("robust-out"),
+    *,
+    trust_pickle: bool,
     **rest: Any,
 ) -> Request:
     from robust.runner.prepare import Request, review_command
 
-    said = review_command(scenario=scenario, log=log, columns=columns, vocabulary=vocabulary, model=model, seed=seed)
+    said = review_command(
+        scenario=scenario,
+        log=log,
+        columns=columns,
+        vocabulary=vocabulary,
+        model=model,
+        seed=seed,
+        trust_pickle=_trust(trust_pickle),
+        names=rest.get("names"),
+        show_ids=rest.get("show_ids"),
+    )
     return Request(
         scenario=scenario,
         out=out,
@@ -96,10 +133,16 @@ def review(
     model: ModelOption = None,
     out: OutOption = Path("robust-out"),
     seed: SeedOption = 0,
+    trust_pickle: TrustOption = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes; one thread each.")] = os.cpu_count() or 1,
     engine: Annotated[Engine, typer.Option(help="Where steps run.")] = "processes",
     max_time: Annotated[str | None, typer.Option(help="Start nothing new after this long: 30m.")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Exit 4 if a cell is INCONCLUSIVE.")] = False,
+    names: NamesOption = None,
+    show_ids: Annotated[
+        bool, typer.Option("--show-ids", help="Your users' ids instead of pseudonyms in users.parquet.")
+    ] = False,
+    baseline: Annotated[Path | None, typer.Option("--baseline", help="A run folder to compare with, too.")] = None,
 ) -> None:
     """Attack a recommender and judge every bound: a verdict per threat, a report, an exit code."""
     from robust.report import write_report
@@ -108,6 +151,10 @@ def review(
     from robust.runner.review import review as run_review
     from robust.runner.summary import exit_code
 
+    if baseline is not None:
+        from robust.compare.baseline import check_baseline
+
+        check_baseline(baseline, out)
     request = _request(
         scenario,
         log,
@@ -119,12 +166,20 @@ def review(
         workers=workers,
         engine=engine,
         max_time=_minutes(max_time),
+        names=names,
+        show_ids=show_ids,
+        trust_pickle=trust_pickle,
     )
     with progress_bar() as progress:
         results = run_review(request, progress)
     write_report(results, out)
     print_console(results, out)
-    raise typer.Exit(exit_code(results, strict=strict))
+    code = exit_code(results, strict=strict)
+    if baseline is not None:
+        from robust.compare.baseline import compare_with
+
+        code = compare_with(baseline, out, code, strict=strict)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -135,30 +190,35 @@ def plan(
     vocabulary: VocabularyOption = None,
     model: ModelOption = None,
     seed: SeedOption = 0,
+    trust_pickle: TrustOption = False,
     workers: Annotated[int, typer.Option(min=1, help="Processes; one thread each.")] = os.cpu_count() or 1,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What that review would run: cells, steps, minutes (from a rehearsal in miniature), memory."""
     from robust.runner.estimate import estimate
 
-    request = _request(scenario, log, columns, vocabulary, model, seed, workers=workers)
+    request = _request(scenario, log, columns, vocabulary, model, seed, workers=workers, trust_pickle=trust_pickle)
     _print(estimate(request), as_json)
 
 
 @app.command()
 def doctor(
     model: ModelOption = None,
-    attack: Annotated[str | None, typer.Option("--attack", help="Check an attack instead, by its name.")] = None,
+    attack: Annotated[
+        str | None, typer.Option("--attack", help="Check an attack instead, by its name.", autocompletion=known.attacks)
+    ] = None,
     set_: SetOption = None,
     log: LogOption = None,
     columns: ColumnsOption = None,
     vocabulary: VocabularyOption = None,
     seed: SeedOption = 0,
+    trust_pickle: TrustOption = False,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """Is a model wired up right (padding, id shift, batches, order)? Does an attack play by the rules?"""
     from robust.doctor import examine, examine_attack
 
+    _trust(trust_pickle)
     if model is not None and attack is None:
         examination = examine(model, log=log, columns=_columns(columns), vocabulary=vocabulary, seed=seed)
     elif attack is not None and model is None:
@@ -171,7 +231,12 @@ def doctor(
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="attacks, defenses, recommenders, datasets, scenarios or metrics.")],
+    kind: Annotated[
+        str,
+        typer.Argument(
+            help="attacks, defenses, recommenders, datasets, scenarios or metrics.", autocompletion=known.kinds
+        ),
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
 ) -> None:
     """What there is, ours and third parties' alike."""
@@ -181,34 +246,87 @@ def list_(
 
 
 @app.command()
-def show(name: Annotated[str, typer.Argument(help="Any plugin's name, or results-schema.")]) -> None:
+def show(
+    name: Annotated[str, typer.Argument(help="Any plugin's name, or results-schema.", autocompletion=known.plugins)],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
     """Parameters, defaults, threat model and source of one plugin."""
-    from robust.catalogue import description
+    from robust.catalogue import described, description
 
-    _write(description(name))
+    _write(json.dumps(described(name), indent=1, ensure_ascii=False) if as_json else description(name))
 
 
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(help="A run folder.")],
-    format: Annotated[Literal["console", "html", "md", "json"], typer.Option(help="Which form.")] = "console",
+    format: Annotated[
+        Literal["console", "html", "md", "json", "junit", "sarif", "csv", "card"], typer.Option(help="Which form.")
+    ] = "console",
+    out: Annotated[Path | None, typer.Option("--out", help="Write it to this file instead.")] = None,
+    names: NamesOption = None,
 ) -> None:
-    """Print a run's report in another form."""
-    from robust.report import render
+    """Print a run's report in another form, or write it to a file."""
+    from robust.report import render, write_text
     from robust.report.console import print_console
     from robust.runner.export import read_results
 
     results = read_results(run)
-    if format == "console":
+    if names is not None:
+        from robust.runner.targets import with_names
+
+        results = with_names(results, Path(names))
+    if out is not None:
+        write_text(out, render(results, format))
+    elif format == "console":
         print_console(results, run)
     else:
         _write(render(results, format))
 
 
 @app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Where; made if it is not there.")] = Path(),
+    run: Annotated[
+        Path | None, typer.Option("--from", help="A run folder: its scenario, with bounds from what it measured.")
+    ] = None,
+) -> None:
+    """Write a scenario, a test, a recommender and an attack to start from. Nothing is overwritten."""
+    from robust.starter import proposed, starter, write_files
+
+    for path in write_files(folder, starter() if run is None else proposed(run, folder)):
+        _write(str(path))
+
+
+@app.command()
+def compare(
+    base: Annotated[Path, typer.Argument(help="The run folder of the version that is in use.")],
+    candidate: Annotated[Path, typer.Argument(help="The run folder of the new version.")],
+    margin: Annotated[str, typer.Option(help="Quality under attack that may be lost, of the base's.")] = "10%",
+    exposure_margin: Annotated[str, typer.Option(help="Exposure that may be added, in percentage points.")] = "2pp",
+    format: Annotated[Literal["console", "md", "json"], typer.Option(help="Which form.")] = "console",
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON; the same as --format json.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Exit 4 if something can't be told.")] = False,
+) -> None:
+    """Is a new version less robust? Exit code 1 if it is shown to be, 2 if the runs can't be compared."""
+    from robust.compare import Margins
+    from robust.compare import compare as compare_runs
+    from robust.compare.console import print_comparison, render_markdown
+
+    margins = Margins.parse(margin, exposure_margin)
+    found = compare_runs(base, candidate, margins)
+    if as_json or format == "json":
+        _write(found.model_dump_json(by_alias=True, indent=1))
+    elif format == "md":
+        _write(render_markdown(found))
+    else:
+        print_comparison(found)
+    raise typer.Exit(found.exit_code(strict=strict))
+
+
+@app.command()
 def attack(
-    name: Annotated[str, typer.Argument(help="A poisoning attack's name.")],
-    log: Annotated[str, typer.Option("--log", help="Interaction log.")],
+    name: Annotated[str, typer.Argument(help="A poisoning attack's name.", autocompletion=known.log_attacks)],
+    log: Annotated[str, typer.Option("--log", help="Interaction log.", autocompletion=known.logs)],
     goal: Annotated[str, typer.Option(help="promote:ITEM[,ITEM…] or promote:cold*5.")],
     budget: Annotated[str, typer.Option(help="users=1%[,profile_length=20].")],
     out: Annotated[Path, typer.Option("--out", help="CSV or Parquet file to write.")],
@@ -227,8 +345,8 @@ def attack(
 
 @app.command()
 def sanitize(
-    name: Annotated[str, typer.Argument(help="A sanitiser's name.")],
-    log: Annotated[str, typer.Option("--log", help="Interaction log.")],
+    name: Annotated[str, typer.Argument(help="A sanitiser's name.", autocompletion=known.sanitizers)],
+    log: Annotated[str, typer.Option("--log", help="Interaction log.", autocompletion=known.logs)],
     out: Annotated[Path, typer.Option("--out", help="CSV or Parquet file to write; scores go beside it.")],
     set_: SetOption = None,
     columns: ColumnsOption = None,

@@ -7,6 +7,7 @@ from typing import Any
 from robust.errors import InputError
 
 MAX_CHARACTERS = 1_000_000
+MAX_DEPTH = 64
 
 
 def read_yaml(text: str, source: str) -> Any:
@@ -23,7 +24,14 @@ def read_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source} holds {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
     yaml = YAML(typ="rt")
     try:
+        depth = 0
         for token in YAML(typ="rt").scan(text):
+            depth += _step(type(token).__name__)
+            if depth > MAX_DEPTH:  # at once: scanning on would take minutes, and loading it the whole stack
+                raise InputError(
+                    f"{source}, line {token.start_mark.line + 1}: more than {MAX_DEPTH} levels within each other, too "
+                    "deep to be read."
+                )
             if isinstance(token, AliasToken):
                 raise InputError(
                     f"{source}, line {token.start_mark.line + 1}: aliases (*{token.value}) are not read; "
@@ -36,6 +44,13 @@ def read_yaml(text: str, source: str) -> Any:
         raise InputError(f"{source}{where}: this is not valid YAML: {error.problem or error.context}.") from error
     except (YAMLError, ValueError) as error:
         raise InputError(f"{source}: this is not valid YAML: {str(error).splitlines()[0]}.") from error
+
+
+def _step(token: str) -> int:
+    """+1 where a token opens a list or a mapping, −1 where it closes one."""
+    if token.endswith(("SequenceStartToken", "MappingStartToken")):
+        return 1
+    return -1 if token.endswith(("SequenceEndToken", "MappingEndToken", "BlockEndToken")) else 0
 
 
 def plain(value: Any) -> Any:

@@ -22,8 +22,8 @@ from robust.threat import Budget, BudgetSpec, Degrade, Demote, GoalSpec, Knowled
 
 
 def _open(source: str, columns: Mapping[str, str] | None) -> InteractionLog:
-    """A file or folder; or a registered dataset, where no such file exists."""
-    if not Path(source).exists() and source in plugins.names("datasets"):
+    """A file, folder or query; or a registered dataset, where no such file exists."""
+    if source in plugins.names("datasets") and not Path(source).exists():
         return load_dataset(source)
     return open_log(source, columns=columns)
 

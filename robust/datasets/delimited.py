@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 
 from robust.datasets.columns import choose
+from robust.datasets.files import Empty
 from robust.datasets.raw import RawLog
 from robust.datasets.text import UNIT, Layout, records
 from robust.errors import InputError
@@ -22,12 +23,14 @@ OPEN_QUOTE = "a double quote opens a field and never closes it"
 def read_delimited(path: Path, data: bytes, layout: Layout, columns: Mapping[str, str] | None) -> RawLog:
     """Parse with pyarrow; ids as dictionaries, times as strings, so that nothing is guessed and faults have lines.
 
+    `data` is a file, or a piece of one whose first lines are `layout.before`.
+
     Raises:
         InputError: columns that cannot be found, no rows, a row of another width, quotes that do not close.
     """
     chosen = choose(layout.header, layout.width, columns, path)
     if not data[layout.start :].strip():
-        raise InputError(f"{path} has a header ({', '.join(layout.header or ())}) but no rows.")
+        raise Empty(f"{path} has a header ({', '.join(layout.header or ())}) but no rows.")
     names = [str(place) for place in range(layout.width)]
     ids, times = pa.dictionary(pa.int32(), pa.string()), pa.string()
     types = {names[place]: times if role == "timestamp" else ids for role, place in chosen.items()}

@@ -1,82 +1,105 @@
-"""From what the user named to the bytes of one file: folders of known layouts, gzip, and what cannot be read."""
+"""From what the user named to files, and from a file to its bytes, in pieces that fit into memory."""
 
 from __future__ import annotations
 
 import difflib
 import gzip
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO, cast
 
+from robust.datasets.foreign import HEAD, check_kind
 from robust.errors import InputError
 
-LAYOUTS = ("ratings.dat", "ratings.csv", "u.data", "*.inter")
-TABLES = ("*.parquet", "*.csv", "*.tsv")
-PACKED = {
-    b"PK\x03\x04": "a zip archive or a spreadsheet",
-    b"\xfd7zXZ": "xz",
-    b"BZh": "bzip2",
-    b"\x28\xb5\x2f\xfd": "zstd",
-}
+PIECE = 1 << 28  # bytes of text that are parsed at a time
+# Text is packed 3 to 20 times, and a bomb 1,000 times.
+MOST_UNPACKED = 200
+FREE_UNPACKED = 1 << 26
 
 
-def locate(path: Path) -> Path:
-    """The one log that `path` names: itself, or the log inside a folder (`ml-1m/ratings.dat`, `ml-100k/*.inter`, …).
-
-    Raises:
-        InputError: nothing is there, or a folder holds no log, or several.
-    """
+def near_miss(path: Path) -> InputError:
+    """That nothing is there, and what was perhaps meant."""
     try:
-        if path.is_dir():
-            return _inside(path)
-        if path.exists():
-            return path
         siblings = [entry.name for entry in path.parent.iterdir()] if path.parent.is_dir() else []
-    except OSError as error:
-        raise InputError(
-            f"{path} cannot be reached: {error.strerror}. Check its name and its folders' rights."
-        ) from error
+    except OSError:
+        siblings = []
     near = difflib.get_close_matches(path.name, siblings, n=1, cutoff=0.75)
     meant = f" Did you mean '{near[0]}'?" if near else ""
     where = "" if path.is_absolute() else f" in {Path.cwd()}"
-    raise InputError(f"{path}: no such file or folder{where}.{meant}")
+    return InputError(f"{path}: no such file or folder{where}.{meant}")
 
 
-def _inside(folder: Path) -> Path:
-    for patterns in (LAYOUTS, TABLES):
-        found = sorted(
-            {file for p in patterns for file in (*folder.glob(p), *folder.glob(f"{p}.gz")) if file.is_file()}
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes]]:
+    """A file to read, unpacked where it is gzip (told by its first bytes, not by its name); refuses what is no text.
+
+    Raises:
+        InputError: unreadable, a device, a gzip that is damaged or cut short, or a kind of file that is never a log.
+    """
+    if path.is_char_device() or path.is_block_device():
+        raise InputError(f"{path} is a device, not a file. Name the file that holds the log.")
+    try:
+        with path.open("rb") as raw:
+            packed = raw.peek(2)[:2] == b"\x1f\x8b"
+            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
+            check_kind(stream.peek(HEAD)[:HEAD], path)  # type: ignore[attr-defined]
+            yield stream
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError(f"{path} is a gzip file that is damaged or was cut short. Copy it again.") from error
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}. Expected a file that you may read.") from error
+
+
+def pieces(stream: IO[bytes], path: Path, size: int = PIECE) -> Iterator[bytes]:
+    """The content in pieces of about `size` bytes that end where a line ends; nothing for an empty file.
+
+    Raises:
+        InputError: a few bytes of gzip that unpack to gigabytes.
+    """
+    total, block = 0, stream.read(size)
+    while block:
+        total += len(block)
+        if total > FREE_UNPACKED and isinstance(stream, gzip.GzipFile):
+            _check_unpacked(total, stream, path)
+        following = stream.read(size)
+        cut = block.rfind(b"\n") + 1 if following else len(block)
+        if cut:
+            yield block if cut == len(block) else block[:cut]
+            block = block[cut:] + following if cut < len(block) else following
+        else:
+            block += following
+
+
+def _check_unpacked(total: int, stream: gzip.GzipFile, path: Path) -> None:
+    raw = cast(IO[bytes], stream.fileobj)
+    if raw.seekable() and total > MOST_UNPACKED * (packed := raw.tell()):
+        raise InputError(
+            f"{path} unpacks to {total:,} bytes and more from its first {packed:,}: no log is packed so tightly, so "
+            "this is not read. If it is one, unpack it yourself."
         )
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(file.name for file in found)
-            raise InputError(f"{folder} holds several logs: {names}. Name the one that is meant.")
-    raise InputError(
-        f"{folder} is a folder that holds no log. Expected one of {', '.join((*LAYOUTS, *TABLES))} in it, "
-        "gzipped or not; or name the file itself."
+
+
+class Empty(InputError):
+    """A file without rows: as a part of a log it may be passed over."""
+
+
+def empty(path: Path) -> Empty:
+    """That nothing is in a file."""
+    return Empty(
+        f"{path} is empty. Expected a row per interaction of a user with an item, or an id a line in a vocabulary."
     )
 
 
 def read_bytes(path: Path) -> bytes:
-    """The content of a file, unpacked where it is gzip (told by its first bytes, not by its name).
+    """The whole content of a file, unpacked where it is gzip.
 
     Raises:
-        InputError: unreadable, empty, a gzip that is damaged or cut short, or packed in another way.
+        InputError: unreadable, empty, a gzip that is damaged, cut short or a bomb, or a kind that is never read.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}. Expected a file that you may read.") from error
-    if data.startswith(b"\x1f\x8b"):
-        try:
-            data = gzip.decompress(data)
-        except (EOFError, OSError, zlib.error) as error:
-            raise InputError(f"{path} is a gzip file that is damaged or was cut short. Copy it again.") from error
-    for magic, kind in PACKED.items():
-        if data.startswith(magic):
-            raise InputError(f"{path} is packed ({kind}). Unpack it first; only gzip is read as it is.")
+    with opened(path) as stream:
+        data = b"".join(pieces(stream, path))
     if not data.strip():
-        raise InputError(
-            f"{path} is empty. Expected a row per interaction of a user with an item, or an id a line in a vocabulary."
-        )
+        raise empty(path)
     return data

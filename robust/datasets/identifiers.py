@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 import pyarrow as pa
@@ -45,6 +46,7 @@ def encode(raw: RawLog, role: str) -> Ids:
         InputError: a missing or negative id, with its line; or a type that cannot hold ids.
     """
     column = getattr(raw, role)
+    column = _plain(column)
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries().combine_chunks()
     if not pa.types.is_dictionary(column.type):
@@ -104,6 +106,27 @@ def _sorted(
         array = np.array(distinct.to_pylist(), dtype=np.str_)
     values, inverse = np.unique(array, return_inverse=True)
     return values, inverse.astype(np.int64)
+
+
+def _plain(column: Any) -> Any:
+    """Types that can hold ids, but are neither integers nor strings, as one of these: UUIDs, whole decimals, bytes."""
+    kind = column.type
+    if isinstance(kind, pa.BaseExtensionType) and pa.types.is_fixed_size_binary(kind.storage_type):
+        column = pc.cast(column, kind.storage_type)
+        kind = column.type
+    if pa.types.is_fixed_size_binary(kind) and kind.byte_width == 16:
+        distinct = pc.dictionary_encode(column)
+        distinct = distinct.combine_chunks() if isinstance(distinct, pa.ChunkedArray) else distinct
+        named = [None if v is None else str(UUID(bytes=v)) for v in distinct.dictionary.to_pylist()]
+        return pa.DictionaryArray.from_arrays(distinct.indices, pa.array(named, pa.string()))
+    try:
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_string_view(kind):
+            return pc.cast(column, pa.string())
+        if pa.types.is_decimal(kind):
+            return pc.cast(column, pa.int64()) if kind.scale <= 0 else pc.cast(column, pa.string())
+    except pa.ArrowInvalid:  # bytes that are no text are no ids that a report can name; numbers beyond 2^63 are text
+        return pc.cast(column, pa.string()) if pa.types.is_decimal(kind) else column
+    return column
 
 
 def _check_type(raw: RawLog, role: str, kind: pa.DataType) -> None:

@@ -1,4 +1,4 @@
-"""Reading an interaction log from a file or a folder, whatever its form."""
+"""Reading an interaction log from a file, a folder or a query, whatever its form."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from robust.datasets.files import LAYOUTS, locate, read_bytes
 from robust.datasets.filters import is_positional, k_core
-from robust.datasets.text import BOM, UNIT, check_text, sniff
+from robust.datasets.folders import LAYOUTS, locate
+from robust.datasets.query_text import Query, parse_query
 from robust.log import InteractionLog
 
 if TYPE_CHECKING:
@@ -19,19 +19,20 @@ if TYPE_CHECKING:
 
 
 def open_log(
-    path: str | Path,
+    path: str | Path | Query,
     *,
     columns: Mapping[str, str] | None = None,
     vocabulary: str | Path | None = None,
     core: int = 0,
     name: str | None = None,
 ) -> InteractionLog:
-    """Read CSV, TSV, Parquet, MovieLens, RecBole, SASRec or S3Rec files, gzipped or not, or a folder that holds one.
+    """Read CSV, TSV, JSON Lines, Parquet, MovieLens, RecBole, SASRec or S3Rec files, gzipped or not, or a query.
 
     Every row is kept, exact duplicates too (a note counts them); rows of equal time keep their order in the file.
 
     Args:
-        path: the file, or a folder such as `ml-1m` with `ratings.dat` in it.
+        path: the file; a folder such as `ml-1m` with `ratings.dat` in it, or with the parts of an export; or a query,
+            such as `duckdb:events.duckdb?query=SELECT …` (see `robust.datasets.query`).
         columns: role (`user`, `item`, `timestamp`) → the file's column; what is left out is found by its usual names.
         vocabulary: how raw items become dense ids: None follows the sorted raw ids of this log, before `core`; a file
             lists them in the order of a fitted model's ids 1…n; "dense" says that the log holds these ids already.
@@ -44,28 +45,18 @@ def open_log(
     Raises:
         InputError: whatever cannot be read, with file, line or column, what was expected and how to mend it.
     """
-    file = locate(Path(path))
-    log = _dense(_read(file, columns), vocabulary, name or _name(file))
-    return k_core(log, core)
+    # Reading imports pyarrow, which listing names or asking for help should not wait for.
+    query = path if isinstance(path, Query) else parse_query(str(path))
+    if query is not None:
+        from robust.datasets.query import run_query
 
+        return k_core(_dense(run_query(query, columns), vocabulary, name or query.name), core)
+    from robust.datasets.tables import read_parts
 
-def _read(file: Path, columns: Mapping[str, str] | None) -> RawLog:
-    # The format readers import pyarrow, which listing names or asking for help should not wait for.
-    from robust.datasets.delimited import read_delimited
-    from robust.datasets.parquet import MAGIC, read_parquet
-    from robust.datasets.whitespace import read_whitespace
-
-    data = read_bytes(file)
-    if data.startswith(MAGIC) or file.suffix == ".parquet":
-        return read_parquet(file, data, columns)
-    check_text(data, file)
-    data = data.removeprefix(BOM)
-    layout = sniff(data, columns, file)
-    if layout.delimiter == " ":
-        return read_whitespace(file, data, layout, columns)
-    return read_delimited(
-        file, data.replace(b"::", UNIT.encode()) if layout.delimiter == UNIT else data, layout, columns
-    )
+    named = Path(str(path))
+    files = locate(named)
+    raw = read_parts(named if len(files) > 1 else files[0], files, columns)
+    return k_core(_dense(raw, vocabulary, name or _name(named, files)), core)
 
 
 def _dense(raw: RawLog, vocabulary: str | Path | None, name: str) -> InteractionLog:
@@ -115,7 +106,10 @@ def exact_duplicates(log: InteractionLog) -> int:
     return int(np.count_nonzero(key[1:] == key[:-1]))
 
 
-def _name(file: Path) -> str:
+def _name(path: Path, files: list[Path]) -> str:
+    if len(files) > 1:
+        return path.resolve().name
+    file = files[0]
     stem = file.name.removesuffix(".gz")
     if stem in LAYOUTS and file.parent.name:
         return file.parent.name

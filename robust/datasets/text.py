@@ -31,6 +31,7 @@ class Layout:
         width: the number of columns.
         start: the byte at which the first row begins.
         quoted: whether fields may stand in double quotes.
+        before: the number of lines of the file that stand before the data, where that is a later piece of it.
     """
 
     delimiter: str
@@ -38,23 +39,26 @@ class Layout:
     width: int
     start: int
     quoted: bool
+    before: int = 0
 
 
-def check_text(data: bytes, path: Path) -> None:
-    """Refuse what is not UTF-8 text, with the line.
+def check_text(data: bytes, path: Path, before: int = 0) -> None:
+    """Refuse what is not UTF-8 text, with the line; `before` counts the file's lines before `data`.
 
     Raises:
         InputError: binary content, or another encoding.
     """
     if b"\0" in data or _CONTROL.search(data, 0, 1 << 16):
         utf16 = " It looks like UTF-16: save it as UTF-8." if data[:2] in (b"\xff\xfe", b"\xfe\xff") else ""
-        raise InputError(f"{path} holds binary data, not text.{utf16} Expected CSV, TSV, Parquet, or MovieLens' forms.")
+        raise InputError(
+            f"{path} holds binary data, not text.{utf16} Expected CSV, TSV, JSON Lines, Parquet, or MovieLens' forms."
+        )
     if data.isascii():
         return
     try:
         data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = before + data.count(b"\n", 0, error.start) + 1
         raise InputError(
             f"{path}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8. Save the file as UTF-8 text "
             "(iconv -f latin1 -t utf-8); if it is not text at all, it is not a log that can be read."
@@ -101,7 +105,7 @@ def records(data: bytes, layout: Layout, *, strict: bool = False) -> Iterator[tu
     Raises:
         csv.Error: a field that is too long; if strict, also quotes that are not in order, as one that never closes.
     """
-    before = len(data[: layout.start].splitlines())
+    before = layout.before + len(data[: layout.start].splitlines())
     reader = csv.reader(
         io.StringIO(data[layout.start :].decode("utf-8"), newline=""),
         delimiter=layout.delimiter,

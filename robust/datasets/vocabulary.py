@@ -45,9 +45,9 @@ def item_vocabulary(items: Ids, vocabulary: str | Path | None, path: Path) -> tu
             raise InputError(f"{path}: dense item ids go up to 2^31 − 1; got {items.values[-1]}.")
         return np.arange(1, int(items.values[-1]) + 1), items.values
     source = Path(vocabulary)
-    listed = _listed(source)
-    numbers = integers(pa.array(listed)) if items.values.dtype.kind == "i" else None
-    values = np.array(listed, dtype=np.str_) if numbers is None else numbers.to_numpy(zero_copy_only=False)
+    raw = listed(source)
+    numbers = integers(pa.array(raw)) if items.values.dtype.kind == "i" else None
+    values = np.array(raw, dtype=np.str_) if numbers is None else numbers.to_numpy(zero_copy_only=False)
     wanted = items.values.astype(values.dtype) if numbers is not None else items.values.astype(np.str_)
     order = np.argsort(values, kind="stable")
     ranked = values[order]
@@ -63,7 +63,12 @@ def item_vocabulary(items: Ids, vocabulary: str | Path | None, path: Path) -> tu
     return values, order[place] + 1
 
 
-def _listed(source: Path) -> list[str]:
+def listed(source: Path) -> list[str]:
+    """The raw ids of a vocabulary file, in its order.
+
+    Raises:
+        InputError: no such file, or not in one of its forms.
+    """
     if not source.is_file():
         raise InputError(f"The vocabulary {source} is not a file. Expected a list of item ids, or the word '{DENSE}'.")
     data = read_bytes(source)

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from robust.datasets.columns import choose
+from robust.datasets.files import Empty
 from robust.datasets.raw import RawLog
 from robust.datasets.text import Layout
 from robust.errors import InputError
@@ -30,7 +31,7 @@ def read_whitespace(path: Path, data: bytes, layout: Layout, columns: Mapping[st
     lines = np.flatnonzero(widths) + len(data[: layout.start].splitlines()) + 1
     widths = widths[widths > 0]
     if not len(widths):
-        raise InputError(f"{path} has a header ({', '.join(layout.header or ())}) but no rows.")
+        raise Empty(f"{path} has a header ({', '.join(layout.header or ())}) but no rows.")
     starts = np.cumsum(widths) - widths
     users = tokens.take(pa.array(starts))
     if layout.header is None and (widths != 2).any() and len(users.unique()) == len(users):

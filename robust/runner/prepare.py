@@ -6,24 +6,29 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from robust.datasets import Split, default_seen, global_time, leave_last_out, load_dataset, open_log
+from robust.datasets.query_text import query
 from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.measure import Seen
-from robust.recommenders.adapt import adapt
+from robust.recommenders.adapt import adapt, reads_item_ids
 from robust.recommenders.fingerprint import answers_digest
 from robust.recommenders.protocols import Recommender
 from robust.recommenders.resolve import fingerprint, is_fitted, resolve
 from robust.runner.contradictions import check_log
 from robust.runner.plan import Cell, Ground, Victim, cells, describe_victim, resolvable
 from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec, load_scenario
+from robust.runner.source import scenario_source
 from robust.runner.steps import Step
 from robust.runner.store import Artifact, Store, content_hash
+
+if TYPE_CHECKING:
+    from robust.datasets.names import ItemNames
 
 BASELINES = ("popularity", "markov", "item-knn")
 
@@ -37,6 +42,8 @@ class Request:
     log: str | None = None
     columns: Mapping[str, str] | None = None
     vocabulary: str | None = None
+    names: str | None = None
+    show_ids: bool = False
     model: str | None = None
     seed: int = 0
     workers: int = 2
@@ -49,8 +56,10 @@ def review_command(scenario: str, **options: Any) -> str:
     """The command that repeats a review, without what does not change its results."""
     words = ["robust", "review", scenario]
     for name, value in options.items():
-        if value is not None:
-            words += [f"--{name}", str(value)]
+        if value is True:
+            words.append(f"--{name.replace('_', '-')}")
+        elif value is not None and value is not False:
+            words += [f"--{name.replace('_', '-')}", str(value)]
     return shlex.join(words)
 
 
@@ -67,6 +76,9 @@ class Prepared:
     cells: list[Cell]
     holdings: Seen
     notes: list[str] = field(default_factory=list)
+    named: bool = False
+    names: ItemNames | None = None
+    source: Mapping[str, Any] = field(default_factory=dict)  # the scenario's file, where it was read from one
 
 
 def prepare(request: Request, store: Store | None) -> Prepared:
@@ -75,7 +87,9 @@ def prepare(request: Request, store: Store | None) -> Prepared:
     Raises:
         InputError: anything that the user has to mend.
     """
-    return expand(_overridden(load_scenario(request.scenario)[0], request), request, store)
+    scenario, text = load_scenario(request.scenario)
+    source = scenario_source(request.scenario, text)
+    return replace(expand(_overridden(scenario, request), request, store), source=source)
 
 
 def expand(scenario: Scenario, request: Request, store: Store | None, log: InteractionLog | None = None) -> Prepared:
@@ -90,6 +104,8 @@ def expand(scenario: Scenario, request: Request, store: Store | None, log: Inter
     log = _log(scenario) if log is None else log
     split = _split(scenario, log)
     split, notes = _limited(split, scenario.users)
+    names = _names(scenario, request, log)
+    notes += names.notes if names is not None else ()
     split = _by_length(split)
     seen = scenario.seen or default_seen(split.train)
     victims = []
@@ -100,11 +116,12 @@ def expand(scenario: Scenario, request: Request, store: Store | None, log: Inter
                 "catalogue on which it was fitted with --vocabulary FILE (item ids in the order of its dense ids)."
             )
         victims.append(describe_victim(spec, model, mark, fixed))
-    ground = Ground(_split_step(split, seen), split.train, scenario.retrain, request.seed)
+    named = any(reads_item_ids(model) for _, model, _, _ in victims_asked)
+    ground = Ground(_split_step(split, seen, named), split.train, scenario.retrain, request.seed)
     holdings = Seen.of(split.train, split.users)
     check_log(scenario, split.train, holdings)
     expanded = list(cells(scenario, victims, ground, _surrogates(scenario)))
-    prepared = Prepared(scenario, log, split, seen, victims, ground, expanded, holdings, notes)
+    prepared = Prepared(scenario, log, split, seen, victims, ground, expanded, holdings, notes, named, names=names)
     if store is not None:
         write_split(prepared, store)
     return prepared
@@ -133,7 +150,7 @@ def write_split(prepared: Prepared, store: Store) -> None:
     """
     store.prepare()
     if prepared.ground.split.key not in store:
-        store.put(prepared.ground.split.key, _split_artifact(prepared.split, prepared.seen))
+        store.put(prepared.ground.split.key, _split_artifact(prepared.split, prepared.seen, prepared.named))
 
 
 def _overridden(scenario: Scenario, request: Request) -> Scenario:
@@ -178,7 +195,19 @@ def _log(scenario: Scenario) -> InteractionLog:
     source = scenario.dataset
     if isinstance(source, str):
         return load_dataset(source)
-    return open_log(source.file, columns=source.columns, vocabulary=source.vocabulary, core=source.core)
+    asked = query(source.database, source.query) if source.query is not None else source.file or ""
+    return open_log(asked, columns=source.columns, vocabulary=source.vocabulary, core=source.core)
+
+
+def _names(scenario: Scenario, request: Request, log: InteractionLog) -> ItemNames | None:
+    """What the log's items are called, where the command or the scenario says where that stands."""
+    source = scenario.dataset
+    given = request.names or (None if isinstance(source, str) else source.names)
+    if given is None:
+        return None
+    from robust.datasets.names import read_names
+
+    return read_names(given, np.arange(1, log.n_items + 1) if log.item_ids is None else log.item_ids)
 
 
 def _split(scenario: Scenario, log: InteractionLog) -> Split:
@@ -203,7 +232,7 @@ def _by_length(split: Split) -> Split:
     return replace(split, users=split.users[order], targets=split.targets[order])
 
 
-def _split_artifact(split: Split, seen: str) -> Artifact:
+def _split_artifact(split: Split, seen: str, named: bool) -> Artifact:
     train = split.train
     arrays: dict[str, NDArray[Any]] = {
         "user": train.user,
@@ -212,15 +241,17 @@ def _split_artifact(split: Split, seen: str) -> Artifact:
         "users": np.asarray(split.users, dtype=np.int64),
         "truth": np.asarray(split.targets, dtype=np.int32),
     }
-    note = {"n_users": train.n_users, "n_items": train.n_items, "name": train.name, "seen": seen}
+    note: dict[str, Any] = {"n_users": train.n_users, "n_items": train.n_items, "name": train.name, "seen": seen}
+    if named and train.item_ids is not None:
+        note["item_ids"] = np.asarray(train.item_ids).tolist()
     return Artifact(arrays, note)
 
 
-def _split_step(split: Split, seen: str) -> Step:
+def _split_step(split: Split, seen: str, named: bool) -> Step:
     """The split as an input of steps; it is stored here and never run, so its parameters are its content's hash."""
     import xxhash
 
-    artifact = _split_artifact(split, seen)
+    artifact = _split_artifact(split, seen, named)
     content = {name: xxhash.xxh128_hexdigest(v.tobytes()) for name, v in artifact.arrays.items()}
     return Step("split", {"content": content_hash([content, artifact.note])})
 

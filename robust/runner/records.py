@@ -13,6 +13,23 @@ class Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
+class ItemResult(Record):
+    """An item: its raw id, its name where a catalogue gave one, and its train rows."""
+
+    id: str
+    name: str | None = None
+    rows: int = 0
+
+
+class TargetResult(Record):
+    """The items that one goal promoted or demoted under these seeds, and the threats that pursue it."""
+
+    goal: str
+    threats: list[str]
+    seeds: list[int]
+    items: list[ItemResult]
+
+
 class AttackPrice(Record):
     """What an attack cost whoever ran it, mean over seeds.
 

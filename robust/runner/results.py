@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from robust.runner.records import AttackPrice, DefenseResult, DetectionResult, Record
+from robust.runner.records import AttackPrice, DefenseResult, DetectionResult, Record, TargetResult
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NOT_APPLICABLE", "ERROR"]
 SCHEMA_VERSION = 1
@@ -200,6 +200,7 @@ class Results(Record):
     cells: list[CellResult]
     defenses: list[DefenseResult] = Field(default_factory=list)
     detections: list[DetectionResult] = Field(default_factory=list)
+    targets: list[TargetResult] = Field(default_factory=list)
     not_tested: list[str]
     scenario: dict[str, Any]
     command: str

@@ -19,9 +19,11 @@ from robust.runner.looks import Outcome, Progress, take_looks
 from robust.runner.prepare import Prepared, Request, check_measurable, prepare
 from robust.runner.price import defense_results
 from robust.runner.results import CellResult, DatasetResult, Results
+from robust.runner.source import attack_tags
 from robust.runner.steps import machine
 from robust.runner.store import Store
 from robust.runner.summary import accept, explanation, headline, not_tested, threat_result
+from robust.runner.targets import target_results
 from robust.runner.victims import victim_results
 
 __all__ = ["Progress", "Request", "review"]
@@ -42,7 +44,7 @@ def review(request: Request, progress: Progress | None = None) -> Results:
     results = _assemble(request, prepared, store, outcome)
     results.started, results.finished = began, _now()
     results.timing = {"seconds": round(time.monotonic() - started, 1)}
-    write_run(request.out, results, outcome.assessments)
+    write_run(request.out, results, outcome.assessments, user_ids(prepared) if request.show_ids else None)
     return results
 
 
@@ -88,10 +90,16 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
         cells=records,
         defenses=defense_results(prepared, store, outcome.assessments),
         detections=detection_results(prepared, store, outcome.assessments, records),
+        targets=target_results(outcome.assessments, prepared.split.train, prepared.names),
         not_tested=not_tested(prepared.scenario, records, threats),
         scenario=prepared.scenario.model_dump(mode="json", by_alias=True),
         command=request.command,
-        environment={**environment(request), "data": prepared.ground.split.params["content"]},
+        environment={
+            **environment(request),
+            "data": prepared.ground.split.params["content"],
+            "scenario": dict(prepared.source),
+            "attacks": attack_tags(prepared.scenario),
+        },
     )
 
 
@@ -117,6 +125,12 @@ def _dataset(prepared: Prepared) -> DatasetResult:
         unseen_target_share=split.unseen_target_share,
         notes=prepared.notes,
     )
+
+
+def user_ids(prepared: Prepared) -> list[str]:
+    """The raw ids of the evaluated users, in the order of what was measured on them."""
+    users, log = prepared.split.users, prepared.split.train
+    return [str(user) for user in (users if log.user_ids is None else log.user_ids[users]).tolist()]
 
 
 def environment(request: Request) -> dict[str, Any]:

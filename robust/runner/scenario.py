@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator, m
 from robust import plugins
 from robust.attack import Attack
 from robust.bounds import Bound
+from robust.datasets.query_text import parse_query
 from robust.defense import Defense
 from robust.documents import line_of, plain, read_yaml
 from robust.errors import InputError, UnknownName
@@ -149,12 +150,40 @@ class SurrogateSpec(VictimSpec):
 
 
 class LogFile(Frozen):
-    """A log in a file."""
+    """A log in a file or folder, or what a query gives.
 
-    file: str
+    Attributes:
+        query: one SELECT. database: a DuckDB file, or the folder whose files it names (else the scenario's own).
+        names: a file with the items' names.
+    """
+
+    file: str | None = None
+    query: str | None = None
+    database: str | None = None
     columns: dict[str, str] | None = None
     core: int = Field(default=0, ge=0)
     vocabulary: str | None = None
+    names: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_query(cls, value: Any) -> Any:
+        if isinstance(value, dict) and isinstance(given := value.get("file"), str) and "query" not in value:
+            try:
+                asked = parse_query(given)
+            except InputError as error:
+                raise ValueError(str(error)) from error
+            if asked is not None:
+                return {**value, "file": None, "query": asked.sql, "database": asked.source}
+        return value
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.file is None) == (self.query is None):
+            raise ValueError("a log comes from a file or from a query: give one of file: and query:")
+        if self.database is not None and self.query is None:
+            raise ValueError("a database needs a query: query: SELECT user, item, timestamp FROM …")
+        return self
 
 
 class GlobalTime(Frozen):
@@ -292,8 +321,10 @@ def _beside(scenario: Scenario, path: Path) -> Scenario:
     if isinstance(source, str):
         return scenario
     found = {}
-    for name in ("file", "vocabulary"):
+    for name in ("file", "vocabulary", "names", "database"):
         given = getattr(source, name)
+        if name == "database" and source.query is not None:
+            given = "." if given is None else None if given.startswith("adbc:") else given
         if given is not None and ((path.parent / given).exists() or not Path(given).exists()):
             found[name] = str(path.parent / given)
     return scenario.model_copy(update={"dataset": source.model_copy(update=found)})
@@ -333,7 +364,9 @@ def _explain(error: Exception, data: Any, source: str) -> str:
     if not isinstance(error, ValidationError):
         return f"{source}: {error}"
     # of a union's complaints, the deepest is about what the user meant
-    first = max(error.errors(), key=lambda e: (e["type"] == "extra_forbidden", len(e["loc"])))
+    first = max(
+        error.errors(), key=lambda e: (e["type"] == "extra_forbidden", len(e["loc"]), e["type"] == "value_error")
+    )
     path = [part for part in first["loc"] if isinstance(part, int) or not _is_union_tag(part)]
     path += getattr(first.get("ctx", {}).get("error"), "where", ())
     line = line_of(data, path)

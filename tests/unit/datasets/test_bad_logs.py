@@ -122,10 +122,10 @@ def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyP
     path = tmp_path / "events.csv"
     path.write_text(HEADER + "1,2,3\n")
 
-    def denied(_: Path) -> bytes:
+    def denied(_: Path, mode: str) -> bytes:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_bytes", denied)
+    monkeypatch.setattr(Path, "open", denied)
     assert "Permission denied" in refusal(path)
 
 
