@@ -31,6 +31,15 @@ def _named(value: Any) -> Any:
     return {"name": value} if isinstance(value, str) else value
 
 
+def _gathered(value: Any, kind: type[Frozen], rest: str) -> Any:
+    """`{name: pgd, steps: 20}` with all that is no field of its own under `rest`."""
+    value = _named(value)
+    if not isinstance(value, dict) or rest in value:
+        return value
+    own = {key: value.get(key) for key in kind.model_fields if key != rest}
+    return {**own, rest: {key: inner for key, inner in value.items() if key not in kind.model_fields}}
+
+
 class AttackSpec(Frozen):
     """An attack's name and parameters, validated against the plugin's own fields."""
 
@@ -40,10 +49,7 @@ class AttackSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, value: Any) -> Any:
-        value = _named(value)
-        if isinstance(value, dict) and "parameters" not in value:
-            return {"name": value.get("name"), "parameters": {k: v for k, v in value.items() if k != "name"}}
-        return value
+        return _gathered(value, cls, "parameters")
 
     @model_validator(mode="after")
     def _valid(self) -> Self:
@@ -70,11 +76,7 @@ class DefenseSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, value: Any) -> Any:
-        value = _named(value)
-        if isinstance(value, dict) and "parameters" not in value:
-            rest = {k: v for k, v in value.items() if k not in ("name", "against")}
-            return {"name": value.get("name"), "against": value.get("against"), "parameters": rest}
-        return value
+        return _gathered(value, cls, "parameters")
 
     @model_validator(mode="after")
     def _valid(self) -> Self:
@@ -117,10 +119,7 @@ class VictimSpec(Frozen):
     @model_validator(mode="before")
     @classmethod
     def _gather(cls, value: Any) -> Any:
-        value = _named(value)
-        if isinstance(value, dict) and "settings" not in value:
-            return {"name": value.get("name"), "settings": {k: v for k, v in value.items() if k != "name"}}
-        return value
+        return _gathered(value, cls, "settings")
 
     @property
     def label(self) -> str:
@@ -132,15 +131,6 @@ class SurrogateSpec(VictimSpec):
     """The attacker's own model: trained on the train rows, or, with `extract`, on nothing but the victim's lists."""
 
     extract: Extraction | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _apart(cls, value: Any) -> Any:
-        value = _named(value)
-        if isinstance(value, dict) and "settings" not in value:
-            rest = {k: v for k, v in value.items() if k not in ("name", "extract")}
-            return {"name": value.get("name"), "extract": value.get("extract"), "settings": rest}
-        return value
 
     @property
     def label(self) -> str:
