@@ -46,7 +46,7 @@ docs: install
 
 # Longer suites, not in CI. ROBUST_DATA names a folder with ml-1m.parquet and the other logs; ROBUST_CACHE, if it is set, one
 # in which fitted victims are kept from one run of validate-attacks to the next.
-validate: validate-verdicts validate-victims validate-attacks validate-defenses validate-review
+validate: validate-verdicts validate-victims validate-attacks validate-defenses validate-review validate-endpoints validate-adapters
 
 # MLServer pins other versions than ours, so it gets an environment of its own
 validate-endpoints: install $(VENV)/mlserver/bin/mlserver
