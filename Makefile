@@ -48,16 +48,24 @@ docs: install
 # in which fitted victims are kept from one run of validate-attacks to the next.
 validate: validate-verdicts validate-victims validate-attacks validate-defenses validate-review validate-endpoints validate-adapters
 
-# MLServer pins other versions than ours, so it gets an environment of its own
-validate-endpoints: install $(VENV)/mlserver/bin/mlserver
-	ROBUST_MLSERVER=$(abspath $(VENV))/mlserver/bin/mlserver $(BIN)/python -m pytest tests/validation/test_mlserver.py
+# MLServer and the KServe SDK ask for other versions than ours, so each gets an environment of its own
+validate-endpoints: install $(VENV)/mlserver/.installed $(VENV)/kserve/.installed
+	ROBUST_MLSERVER=$(abspath $(VENV))/mlserver/bin/mlserver ROBUST_KSERVE=$(abspath $(VENV))/kserve/bin/python \
+	  $(BIN)/python -m pytest tests/validation/test_model_servers.py
 
-$(VENV)/mlserver/bin/mlserver:
-	$(PYTHON) -m venv $(VENV)/mlserver
-	$(VENV)/mlserver/bin/python -m pip --disable-pip-version-check install --quiet mlserver==1.7.1
+$(VENV)/mlserver/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet mlserver==1.7.1
+	@touch $@
+
+$(VENV)/kserve/.installed:
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet kserve==0.21.0
+	@touch $@
 
 # RecBole and RecTools ask for other versions than ours, so each gets an environment of its own (minutes, once)
-validate-adapters: $(VENV)/recbole/.installed $(VENV)/rectools/.installed
+validate-adapters: install $(VENV)/recbole/.installed $(VENV)/rectools/.installed
+	$(BIN)/python -m pytest -m slow tests/integration/test_in_process_models.py
 	$(VENV)/recbole/bin/python -m pytest -m slow tests/integration/test_recbole.py
 	$(VENV)/rectools/bin/python -m pytest -m slow tests/integration/test_rectools.py
 
@@ -69,12 +77,12 @@ $(VENV)/recbole/.installed: pyproject.toml constraints.txt
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps recbole==1.2.1
 	@touch $@
 
-# RecTools 0.19 wants numpy 1 under Python 3.11, which newer pyarrow does not
+# RecTools 0.19 wants numpy 1 under Python 3.11: not what constraints.txt says
 $(VENV)/rectools/.installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet torch==2.13.0
 	$(@D)/bin/python -m pip --disable-pip-version-check install --quiet --editable ".[rectools]" \
-	  rectools==0.19.0 torch==2.13.0 "pyarrow<22" pytest
+	  rectools==0.19.0 torch==2.13.0 pytest
 	@touch $@
 
 validate-verdicts: install

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 from scipy import sparse
@@ -11,7 +11,7 @@ from scipy import sparse
 from robust.log import Bool, InteractionLog
 from robust.recommenders.recent import Recent
 
-Table = sparse.csr_array[Any, tuple[int, int]]
+Table: TypeAlias = "sparse.csr_array[Any, tuple[int, int]]"  # in quotes: scipy's arrays became generic late
 
 
 @dataclass(frozen=True, eq=False)
