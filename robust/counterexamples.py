@@ -19,18 +19,23 @@ from pydantic import Field
 from robust import __version__
 from robust.edits import Edit, apply_edits, edits_between, filled
 from robust.errors import InputError, RobustError
+from robust.frozen import Frozen
 from robust.log import SequenceBatch
-from robust.measure import Ranking, Seen, Situation, per_user, rank
 from robust.metrics.full_ranking import MISS
 from robust.metrics.registry import parse_metric
+from robust.ranking import Ranking, per_user, rank
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Recommender
-from robust.threat import Frozen
+from robust.seen import Seen
+from robust.situation import Situation
+from robust.visible import one_line
 
 CANDIDATES = 30
 """Of the ruined sequences, so many are tried to be made smaller."""
 AROUND = 2
 """Items shown on either side of an edit."""
+LONGEST = 80
+"""Characters of an item's name that are shown."""
 
 
 class StillBroken(AssertionError):
@@ -145,7 +150,7 @@ class Counterexample(Frozen):
 
 
 def _name(item: int, names: Sequence[Any] | None) -> str:
-    return f"item {item}" if names is None else str(names[item - 1])
+    return f"item {item}" if names is None else one_line(str(names[item - 1]))[:LONGEST]
 
 
 def _said(rank: int | None) -> str:
@@ -253,12 +258,12 @@ def explain(example: Counterexample | None, names: Sequence[Any] | None, file: P
         return again
     before, after = ("none" if r is None else f"{r:,}" for r in (example.rank_before, example.rank_after))
     edits = len(example.edits)
-    target = example.next_item if names is None else names[example.next_item - 1]
+    target = _name(example.next_item, names)
     return (
         f"\nThe smallest attack found: {edits} edit{'s' if edits != 1 else ''} of a history, oldest item first "
         f"(user {example.user})\n"
         f"{example.diff(names)}\n"
-        f"  the true next item, {'item ' if names is None else ''}{target}: rank {before} before, {after} after\n"
+        f"  the true next item, {target}: rank {before} before, {after} after\n"
         f"{again}"
         f"{f'Kept in:    {file}' + chr(10) if file else ''}"
         f"\nAs a test of its own:\n\n{example.as_test()}"

@@ -18,10 +18,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from robust.errors import BudgetExceeded, ModelFault, NotApplicable, NotKnown, RobustError
+from robust.hidden import hidden
 from robust.recommenders.adapters.base import TRUST
 from robust.recommenders.adapters.http.ledger import VARIABLE as LEDGER
-from robust.runner.steps import STEPS, THREADS, Job, Step, Workshop
+from robust.runner.step import THREADS, Job, Step
+from robust.runner.steps import STEPS
 from robust.runner.store import Store
+from robust.runner.workshop import Workshop
 
 FailureKind = Literal["not_applicable", "error", "time"]
 
@@ -86,10 +89,10 @@ def _failure(error: Exception) -> Failure:
     if isinstance(error, NotApplicable):
         return Failure("not_applicable", str(error))
     if isinstance(error, (BudgetExceeded, ModelFault, NotKnown, RobustError)):
-        return Failure("error", str(error))
+        return Failure("error", hidden(str(error)))  # a model's own words may hold the environment's secrets
     if isinstance(error, MemoryError):
         return Failure("error", "out of memory: use fewer workers (--workers 1) or a smaller log")
-    return Failure("error", f"{type(error).__name__}: {error}", traceback.format_exc())
+    return Failure("error", hidden(f"{type(error).__name__}: {error}"), hidden(traceback.format_exc()))
 
 
 Progress = Callable[[Step, float], None]

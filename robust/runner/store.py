@@ -58,7 +58,7 @@ class Store:
         """Make the folder.
 
         Raises:
-            InputError: it cannot be written.
+            InputError: it cannot be written, or leads elsewhere.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -69,6 +69,12 @@ class Store:
                 f"The output folder {self.folder.parent} cannot be written: {error.strerror or error}. "
                 "Choose another with --out."
             ) from error
+        for entry in (self.folder, *self.folder.iterdir()):
+            if entry.is_symlink():  # as a run folder of somebody else's may hold one
+                raise InputError(
+                    f"{entry} is a link to {entry.readlink()}, so that what is written there would lie outside of the "
+                    "output folder. Remove it, or name the place itself with --out."
+                )
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None

@@ -8,6 +8,7 @@ from typing import Any
 from robust.bounds import Bound
 from robust.runner.results import CellResult
 from robust.runner.summary import amount, worst
+from robust.visible import one_line, visible
 
 PREFIX = "robust_"
 
@@ -35,7 +36,11 @@ def properties(cell: CellResult) -> list[tuple[str, str | float]]:
         "reason": cell.reason or None,
         "flags": ", ".join(flag.name for flag in cell.flags) or None,
     }
-    return [(PREFIX + name, value) for name, value in plain.items() if value is not None]
+    return [(PREFIX + name, _shown(value)) for name, value in plain.items() if value is not None]
+
+
+def _shown(value: str | float) -> str | float:
+    return one_line(value) if isinstance(value, str) else value
 
 
 def message(cell: CellResult, command: str, pairs: int) -> str:
@@ -62,8 +67,8 @@ def message(cell: CellResult, command: str, pairs: int) -> str:
     if cell.reason:
         lines.append(f"  reason    {cell.reason}")
     lines += [f"  flag      {flag.name}: {flag.cause} {flag.remedy} See {flag.page}." for flag in cell.flags]
-    lines += ["", f"Once more:  {command}", f"A report:   {cell.reproduce}"]
-    return "\n".join(lines)
+    again = ["", f"Once more:  {visible(command)}", f"A report:   {visible(cell.reproduce)}"]
+    return "\n".join([*map(one_line, lines), *again])
 
 
 def _bound(cell: CellResult) -> str:

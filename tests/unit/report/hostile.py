@@ -11,6 +11,7 @@ PAYLOAD = (
     "<script>alert(1)</script><img src=http://evil.example/x onerror=alert(1)>\"'>--></style></svg>"
     "{{ 7*7 }}{% raw %}| a | b |\n\n# h\n- [x](javascript:alert(1)) ![i](http://evil.example/i.png) "
     "@everyone #1 `` ``` [red]markup[/red] www.evil.example \x1b[31m\x00\u202e\ud800 &amp; ~~s~~ **b** _e_ $x$"
+    "\nPASS  all is well\r\n::error::forged\n ::add-mask::a ##[error]b ##vso[task.setvariable]c ]]> GH-2 a@evil.example"
 )
 FIXED = {"verdict", "kind", "metric", "planned_on", "measured_on", "retrain", "seen"}
 

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from robust.report import render
-from robust.report.markdown import MAX_CHARACTERS, code, escape, fenced
+from robust.report.markdown import MAX_CHARACTERS, WORD_JOINER, code, escape, fenced
 from robust.runner.results import Results
 from tests.unit.report.example import COMMAND, example
 from tests.unit.report.hostile import PAYLOAD, hostile_example
@@ -126,7 +126,10 @@ def test_escaped_text_pings_nobody_and_links_nowhere() -> None:
     assert not re.search(r"(^|\W)@\w", text)
     assert "http://" not in text
     assert "www." not in text
-    assert r"\#12" in text
+    assert not re.search(r"#\w", text)  # GitHub links it behind a backslash too
+    assert f"\\#{WORD_JOINER}12" in text
+    for told in ("GH-12", "ann@evil.example", "closes #3", "group/shop#4", "%5"):
+        assert not re.search(r"(?i)gh-\d|@\w|[#%]\w", escape(told))
     assert escape("ndcg@10") == "ndcg@10"
 
 
@@ -147,3 +150,25 @@ def test_a_large_review_fits_into_a_comment() -> None:
     kept = [row for table in cell_tables(text) for row in table[1:]]
     assert kept
     assert sum("FAIL" in row[-1] for row in kept) >= 10
+
+
+def test_the_overview_tells_the_severity_of_the_gravest_finding() -> None:
+    text = render(example(), "md")
+    for said in ("**FAIL**, critical", "**FAIL**, medium"):
+        assert text.count(said) == 1
+    assert "**INCONCLUSIVE** |" in text  # what is not shown to break has none
+
+
+def test_a_shortened_report_still_says_how_to_reproduce_it() -> None:
+    review = many(30)
+    for commands, left in ((1, ""), (9, "4 more commands in results.json")):
+        cells = [
+            one.model_copy(update={"reproduce": f"robust review mine.yaml --seed {place % commands}"})
+            for place, one in enumerate(review.cells)
+        ]
+        text = render(review.model_copy(update={"cells": cells}), "md")
+        section = text[text.index("### How to reproduce") :]
+        assert section.count("```sh") == min(commands, 5)
+        assert "robust review mine.yaml --seed 0" in section
+        assert left in section
+        assert "<details>" not in section
