@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from robust.errors import InputError
 
 MAX_CHARACTERS = 1_000_000
 MAX_DEPTH = 64
+MAX_TOKENS = 50_000
+"""About 15,000 values, which take three seconds to read."""
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: an escape can state it, UTF-8 cannot
+_LONG_NUMBER = re.compile(r"[-+]?(0[xob])?[0-9a-f_]{1000,}\.?", re.IGNORECASE)
 
 
 def read_yaml(text: str, source: str) -> Any:
     """Containers that know their lines; `source` names the text in messages.
 
     Raises:
-        InputError: too long, not YAML, or an alias in it (a few lines of them can stand for gigabytes).
+        InputError: too long or too deep, a number without end, not YAML, or an alias in it (a few lines of them can
+            stand for gigabytes).
     """
     from ruamel.yaml import YAML
     from ruamel.yaml.error import MarkedYAMLError, YAMLError
-    from ruamel.yaml.tokens import AliasToken
+    from ruamel.yaml.tokens import AliasToken, ScalarToken
 
     if len(text) > MAX_CHARACTERS:
         raise InputError(f"{source} holds {len(text):,} characters; at most {MAX_CHARACTERS:,} are read.")
     yaml = YAML(typ="rt")
     try:
         depth = 0
-        for token in YAML(typ="rt").scan(text):
+        for place, token in enumerate(YAML(typ="rt").scan(text)):
+            if place > MAX_TOKENS:
+                raise InputError(
+                    f"{source}, line {token.start_mark.line + 1}: more than {MAX_TOKENS:,} words and marks, too many "
+                    "to be read."
+                )
+            if isinstance(token, ScalarToken) and token.plain and _LONG_NUMBER.match(token.value):
+                raise InputError(
+                    f"{source}, line {token.start_mark.line + 1}: a number of {len(token.value):,} digits. "
+                    "If it is text, put it in quotes."
+                )
+            if isinstance(token, ScalarToken) and _HALF.search(token.value):
+                raise InputError(f"{source}, line {token.start_mark.line + 1}: half a character (\\ud800 to \\udfff).")
             depth += _step(type(token).__name__)
             if depth > MAX_DEPTH:  # at once: scanning on would take minutes, and loading it the whole stack
                 raise InputError(

@@ -1,8 +1,9 @@
-"""How many rows a file claims, against what its size and the memory allow: checked before anything is read."""
+"""How many rows and bytes a file claims, against what its size and the memory allow: checked before it is read."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from robust.errors import InputError
@@ -10,6 +11,8 @@ from robust.errors import InputError
 BYTES_PER_ROW = 128  # at the peak, while rows are sorted; measured on 52 million rows of CSV
 ROWS_PER_BYTE = 256  # no log is denser: its times and items are not all the same
 FREE_ROWS = 1_000_000  # not worth a refusal, whatever the size of the file
+BYTES_PER_VALUE = 1_024  # an id has at most 256 characters, of at most 4 bytes
+FREE_BYTES = 1 << 26
 
 
 def memory() -> int:
@@ -43,3 +46,20 @@ def check_claim(rows: int, size: int, path: Path) -> None:
             "Its footer is damaged or forged; write the file again."
         )
     check_rows(rows, path)
+
+
+def check_width(sizes: Mapping[str, int], rows: int, path: Path) -> None:
+    """Refuse a column whose values are too long for ids and times, before they are unpacked.
+
+    Args:
+        sizes: column → its bytes when unpacked, as the file states them. rows: how many values each column has.
+
+    Raises:
+        InputError: one of them is as long as free text or pictures are.
+    """
+    for name, size in sizes.items():
+        if size > FREE_BYTES + BYTES_PER_VALUE * rows:
+            raise InputError(
+                f"{path}: the column '{name}' unpacks to {size:,} bytes for {rows:,} rows, too much for ids and times. "
+                "Is it the right column?"
+            )

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import difflib
-import gzip
-import zlib
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +30,20 @@ def near_miss(path: Path) -> InputError:
     return InputError(f"{path}: no such file or folder{where}.{meant}")
 
 
+class Unpacked(io.BufferedReader):
+    """The content of a gzip file; by pyarrow, which copies it less often than Python's own module.
+
+    Attributes:
+        packed: the file itself, for its place.
+    """
+
+    def __init__(self, packed: IO[bytes]) -> None:
+        import pyarrow as pa  # listing names should not wait for it
+
+        self.packed = packed
+        super().__init__(cast(io.RawIOBase, pa.CompressedInputStream(pa.PythonFile(packed, "r"), "gzip")))
+
+
 @contextmanager
 def opened(path: Path) -> Iterator[IO[bytes]]:
     """A file to read, unpacked where it is gzip (told by its first bytes, not by its name); refuses what is no text.
@@ -43,12 +56,12 @@ def opened(path: Path) -> Iterator[IO[bytes]]:
     try:
         with path.open("rb") as raw:
             packed = raw.peek(2)[:2] == b"\x1f\x8b"
-            stream = cast(IO[bytes], gzip.GzipFile(fileobj=raw)) if packed else raw
-            check_kind(stream.peek(HEAD)[:HEAD], path)  # type: ignore[attr-defined]
+            stream = Unpacked(raw) if packed else raw
+            check_kind(stream.peek(HEAD)[:HEAD], path)
             yield stream
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError(f"{path} is a gzip file that is damaged or was cut short. Copy it again.") from error
     except OSError as error:
+        if error.errno is None:  # pyarrow's; the system's have a number
+            raise InputError(f"{path} is a gzip file that is damaged or was cut short. Copy it again.") from error
         raise InputError(f"{path} cannot be read: {error.strerror}. Expected a file that you may read.") from error
 
 
@@ -61,8 +74,8 @@ def pieces(stream: IO[bytes], path: Path, size: int = PIECE) -> Iterator[bytes]:
     total, block = 0, stream.read(size)
     while block:
         total += len(block)
-        if total > FREE_UNPACKED and isinstance(stream, gzip.GzipFile):
-            _check_unpacked(total, stream, path)
+        if total > FREE_UNPACKED and isinstance(stream, Unpacked):
+            _check_unpacked(total, stream.packed, path)
         following = stream.read(size)
         cut = block.rfind(b"\n") + 1 if following else len(block)
         if cut:
@@ -72,8 +85,7 @@ def pieces(stream: IO[bytes], path: Path, size: int = PIECE) -> Iterator[bytes]:
             block += following
 
 
-def _check_unpacked(total: int, stream: gzip.GzipFile, path: Path) -> None:
-    raw = cast(IO[bytes], stream.fileobj)
+def _check_unpacked(total: int, raw: IO[bytes], path: Path) -> None:
     if raw.seekable() and total > MOST_UNPACKED * (packed := raw.tell()):
         raise InputError(
             f"{path} unpacks to {total:,} bytes and more from its first {packed:,}: no log is packed so tightly, so "

@@ -22,13 +22,17 @@ def locate(path: Path) -> list[Path]:
         InputError: nothing is there, or a folder holds no log, or several that cannot be parts of one.
     """
     try:
-        if path.is_dir():
-            return _inside(path)
-        if path.exists():
-            return [path]
-    except OSError as error:
+        found = _inside(path) if path.is_dir() else [path] if path.exists() else None
+        if found is not None:
+            str(path.resolve()).encode()  # the name stands in every report
+            return found
+    except UnicodeEncodeError as error:
         raise InputError(
-            f"{path} cannot be reached: {error.strerror}. Check its name and its folders' rights."
+            f"The name of {str(path)!a} is not UTF-8. Rename it, or the folder that it lies in."
+        ) from error
+    except (OSError, ValueError) as error:  # a NUL in the name is no error of the system's
+        raise InputError(
+            f"{path} cannot be reached: {getattr(error, 'strerror', error)}. Check its name and its folders' rights."
         ) from error
     raise near_miss(path)
 

@@ -89,16 +89,18 @@ def _sorted(
         refuse(pc.is_in(text, pa.array(MISSING)))
         if pc.max(pc.utf8_length(text)).as_py() > LONGEST:
             row = first_row(pc.greater(pc.utf8_length(text), LONGEST))
-            raise InputError(f"{raw.path}, {raw.where(row)}: a {role} id of more than {LONGEST} characters is no id.")
+            raise InputError(
+                f"{raw.path}, {raw.where(row)}: the {role} id has more than {LONGEST} characters, so it is none."
+            )
         numbers = integers(text)
         distinct = text if numbers is None else numbers
     if pa.types.is_integer(distinct.type):
         negative = pc.less(distinct, 0)
         if pc.any(negative).as_py():
             row = first_row(negative)
-            given = pc.min(distinct).as_py()
+            lowest = f" ({pc.min(distinct).as_py()} is the lowest)" if role == "item" else ""  # a user is not named
             raise InputError(
-                f"{raw.path}, {raw.where(row)}: {role} ids are never negative ({given} is the lowest). Drop such rows "
+                f"{raw.path}, {raw.where(row)}: {role} ids are never negative{lowest}. Drop such rows "
                 "if they mark missing values; if they are hashes, put a letter before every id."
             )
         array = distinct.to_numpy(zero_copy_only=False).astype(np.int64)
@@ -111,6 +113,9 @@ def _sorted(
 def _plain(column: Any) -> Any:
     """Types that can hold ids, but are neither integers nor strings, as one of these: UUIDs, whole decimals, bytes."""
     kind = column.type
+    if pa.types.is_dictionary(kind) and pa.types.is_binary(kind.value_type):
+        column = column.unify_dictionaries().combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+        return pa.DictionaryArray.from_arrays(column.indices, _plain(column.dictionary))
     if isinstance(kind, pa.BaseExtensionType) and pa.types.is_fixed_size_binary(kind.storage_type):
         column = pc.cast(column, kind.storage_type)
         kind = column.type

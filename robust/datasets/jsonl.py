@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from pathlib import Path
@@ -17,6 +18,7 @@ from robust.errors import InputError
 
 SAMPLE = 100  # lines that tell the names and the types
 BLOCK = 1 << 24  # bytes; a line is never longer
+_HALF = re.compile("[\ud800-\udfff]")  # of a surrogate pair: JSON can state it, UTF-8 cannot
 _KINDS: dict[frozenset[type], pa.DataType] = {
     frozenset({int}): pa.int64(),
     frozenset({str}): pa.string(),
@@ -87,9 +89,10 @@ def _slowly(path: Path, data: bytes, before: int, chosen: dict[str, str]) -> dic
         for role, name in chosen.items():
             given = value.get(name)
             if isinstance(given, bool | list | dict):
-                raise InputError(
-                    f"{path}, line {line}: the {role} '{name}' is {json.dumps(given)[:40]}; expected a number or text."
-                )
+                kind = {bool: "true or false", list: "an array", dict: "an object"}[type(given)]
+                raise InputError(f"{path}, line {line}: the {role} '{name}' is {kind}; expected a number or text.")
+            if isinstance(given, str) and _HALF.search(given):
+                raise InputError(f"{path}, line {line}: '{name}' holds half a character (\\ud800 to \\udfff).")
             found[role].append(given)
     return {role: _column(values) for role, values in found.items()}
 

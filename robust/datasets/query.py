@@ -1,7 +1,8 @@
 """A log from a query: DuckDB (a database, or files that the query names), or any database with an ADBC driver.
 
 Only one SELECT is run, and nothing can be written. DuckDB gets no network and no extension, and reads no file outside
-the database's folder. Rows come as Arrow, batch by batch; ids become codes as they come.
+the database's folder, nor the variables of this program. Rows come as Arrow, batch by batch; ids become codes as they
+come. What an environment variable holds (`env:NAME`) is in no message, nor is a part of it that may be a password.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -26,6 +28,7 @@ from robust.errors import InputError
 
 BATCH = 1_000_000  # rows
 TOGETHER = 4_000_000  # rows that are made compact at once
+_OPEN = ("host", "hostaddr", "port", "user", "dbname", "sslmode", "mode")  # parts of an address that hide nothing
 _SELECT = re.compile(r"\s*(--[^\n]*\n\s*|/\*.*?\*/\s*)*(select|with|from|values)\b", re.IGNORECASE | re.DOTALL)
 
 
@@ -129,12 +132,13 @@ def _adbc(query: Query) -> Iterator[tuple[pa.Schema, Iterable[Any]]]:
     try:
         with module.connect(address) as connection, connection.cursor() as cursor:
             if query.driver == "postgresql":
-                cursor.execute("SET default_transaction_read_only = on")
+                cursor.execute("SET TRANSACTION READ ONLY")  # the driver has begun one; it cannot be undone within it
             cursor.execute(query.sql)
             reader = cursor.fetch_record_batch()
             yield reader.schema, reader
     except (manager.Error, pa.ArrowException, OSError) as error:
-        raise _failed(query, error, address) from error
+        secret = query.database.startswith("env:")
+        raise _failed(query, error, address) from (None if secret else error)  # a traceback would show its message
 
 
 def _address(query: Query) -> str:
@@ -162,5 +166,24 @@ def _no_select(query: Query) -> InputError:
 def _failed(query: Query, error: Exception, address: str = "") -> InputError:
     said = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if query.database.startswith("env:") and address:
-        said = said.replace(address, "(the database)")
+        for secret in _secrets(address):
+            said = said.replace(secret, "(hidden)")
     return InputError(f"The query of {query.database or 'the current folder'} failed: {said} Query: {query.sql[:200]}")
+
+
+def _secrets(address: str) -> list[str]:
+    """The address, and what in it may be a password or a piece of one, the longest first.
+
+    A driver that cannot read an address quotes the piece that it stumbled on: of `//me:a/b@host` it takes `a` for the
+    port.
+    """
+    rest = address.partition("://")[2] or address
+    found = [address, rest]
+    if "@" in rest:
+        told = rest.rpartition("@")[0].partition(":")[2]
+        found += [told, *re.split(r"[/@:?#&\s]", told)]
+    found += [
+        value.strip("'\"") for key, value in re.findall(r"(\w+)\s*=\s*([^\s&]+)", rest) if key.lower() not in _OPEN
+    ]
+    plain = [unquote(text) for text in found]
+    return sorted({text for text in (*found, *plain) if len(text) > 2}, key=len, reverse=True)

@@ -11,7 +11,13 @@ from robust.errors import InputError
 MARK = "?query="
 _SOURCE = re.compile(r"(duckdb|adbc):(.*?)\?query=(.*)", re.DOTALL | re.IGNORECASE)
 _LOOKS_LIKE_ONE = re.compile(r"(duckdb|adbc):", re.IGNORECASE)
-_SECRET = re.compile(r"//[^/@]*:[^/@]+@|(password|token|secret)\s*=", re.IGNORECASE)
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+_SECRET = re.compile(
+    r"(password|passwd|pwd|passphrase|token|secret|credentials?|(api|access|private)_?key)\s*=", re.IGNORECASE
+)
+_USER_AND_PASSWORD = re.compile(r"[^/@]*:.*@", re.DOTALL)  # after the scheme
+_ADDRESS_WITHIN = re.compile(r"://[^\s/@]*:[^\s]*@")
+_LITERAL = re.compile(r"'(?:[^']|'')*'")
 
 
 @dataclass(frozen=True)
@@ -46,11 +52,18 @@ def parse_query(text: str) -> Query | None:
     """The query in `text`, or None where it names a file or a folder.
 
     Raises:
-        InputError: it begins as a query and cannot be read as one, or holds a password.
+        InputError: an address; it begins as a query and cannot be read as one; it holds a password.
     """
     if not _LOOKS_LIKE_ONE.match(text):
+        if scheme := _ADDRESS.match(text):
+            raise InputError(
+                f"A log is a file, a folder or a query; addresses such as {scheme[0]}… are not read. Of a database, "
+                "give a query: adbc:DRIVER:ADDRESS?query=SELECT …"
+            )
         return None
     match = _SOURCE.fullmatch(text)
+    if match is None or not match[3].strip():
+        _check_secrets("NAME", text.partition(":")[2].partition(":")[2], text)  # which the message below would repeat
     if match is None or not match[3].strip():
         shown = text if len(text) < 80 else f"{text[:80]}…"
         raise InputError(f"'{shown}': expected duckdb:FILE?query=SELECT … or adbc:DRIVER:DATABASE?query=SELECT ….")
@@ -68,12 +81,29 @@ def query(database: str | None, sql: str) -> Query:
     if database.startswith("adbc:"):
         driver, separator, database = database.removeprefix("adbc:").partition(":")
         if not separator or not re.fullmatch(r"[a-z0-9_]+", driver) or not database:
+            _check_secrets("NAME", f"{driver}:{database}", "")
             raise InputError(
                 f"The database 'adbc:{driver}': expected adbc:DRIVER:DATABASE, such as adbc:sqlite:events.db."
             )
-        if _SECRET.search(database):
-            raise InputError(
-                "The database's address holds a password, which would stand in every report. Put the address into an "
-                f"environment variable and name that: adbc:{driver}:env:NAME."
-            )
+    _check_secrets(driver, database, sql)
     return Query(driver, database.removeprefix("duckdb:"), sql.strip().rstrip(";"))
+
+
+def _check_secrets(driver: str, database: str, sql: str) -> None:
+    """Refuse a password where everybody can read it: commands and scenarios stand in reports and in run folders.
+
+    Raises:
+        InputError: the address, or a text within the query, holds one. The message does not repeat it.
+    """
+    bare = database.partition("://")[2] or database
+    told = driver not in ("duckdb", "sqlite") and _USER_AND_PASSWORD.match(bare)
+    if told or _SECRET.search(database):
+        raise InputError(
+            "The database's address holds a password, which would stand in every report. Put the address into an "
+            f"environment variable and name that: adbc:{driver}:env:NAME."
+        )
+    if any(_SECRET.search(text) or _ADDRESS_WITHIN.search(text) for text in _LITERAL.findall(sql)):
+        raise InputError(
+            "The query holds a password, or another secret, in a text, and would stand in every report with it. Let "
+            "the database keep it (a foreign server, a view), and ask that."
+        )

@@ -61,18 +61,16 @@ def open_log(
 
 def _dense(raw: RawLog, vocabulary: str | Path | None, name: str) -> InteractionLog:
     from robust.datasets.identifiers import encode
-    from robust.datasets.timestamps import seconds
+    from robust.datasets.timestamps import Times, times_of
     from robust.datasets.vocabulary import item_vocabulary
 
     users, items = encode(raw, "user"), encode(raw, "item")
     item_ids, dense = item_vocabulary(items, vocabulary, raw.path)
     user, item = users.codes, dense[items.codes]
-    if raw.timestamp is None:
-        times, order = np.zeros(len(user), dtype=np.int64), None
-    else:
-        times, order = seconds(raw)
-    if order is not None:
-        user, item, times = user[order], item[order], times[order]
+    found = Times(np.zeros(len(user), dtype=np.int64), None) if raw.timestamp is None else times_of(raw)
+    times = found.seconds
+    if found.order is not None:
+        user, item, times = user[found.order], item[found.order], times[found.order]
     log = InteractionLog.from_columns(
         user,
         item,
@@ -82,7 +80,7 @@ def _dense(raw: RawLog, vocabulary: str | Path | None, name: str) -> Interaction
         user_ids=users.values,
         item_ids=item_ids,
         name=name,
-        notes=raw.notes,
+        notes=raw.notes if found.unit == "seconds" else (*raw.notes, f"times are {found.unit}: read as seconds"),
     )
     if raw.timestamp is None:
         log = replace(log, timestamp=log.position)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import chain
@@ -12,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from robust.datasets.delimited import read_delimited
-from robust.datasets.files import Empty, empty, opened, pieces
+from robust.datasets.files import Empty, Unpacked, empty, opened, pieces
 from robust.datasets.folders import kind_of
 from robust.datasets.jsonl import is_jsonl, keys, read_jsonl
 from robust.datasets.parquet import MAGIC, read_parquet
@@ -36,7 +35,7 @@ def read_file(path: Path, columns: Mapping[str, str] | None) -> RawLog:
         if not start:
             raise empty(path)
         if start == MAGIC:
-            whole = b"".join(pieces(stream, path)) if isinstance(stream, gzip.GzipFile) else None
+            whole = b"".join(pieces(stream, path)) if isinstance(stream, Unpacked) else None
             return read_parquet(path, whole, columns)
         if kind_of(path) == "parquet":
             raise InputError(f"{path} is not a Parquet file: it does not begin with PAR1. Is the name right?")
@@ -126,7 +125,7 @@ def columns_of(file: Path, columns: Mapping[str, str] | None = None, *, lines: b
     with opened(file) as stream:
         if stream.peek(len(MAGIC))[: len(MAGIC)] == MAGIC:  # type: ignore[attr-defined]
             try:
-                source = pa.BufferReader(stream.read()) if isinstance(stream, gzip.GzipFile) else file
+                source = pa.BufferReader(b"".join(pieces(stream, file))) if isinstance(stream, Unpacked) else file
                 return tuple(pyarrow.parquet.read_schema(source).names)
             except (pa.ArrowException, OSError):
                 return ()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from contextlib import suppress
 from dataclasses import replace
 from itertools import accumulate
 from pathlib import Path
@@ -17,12 +18,10 @@ from robust.errors import InputError
 
 def compact(raw: RawLog) -> RawLog:
     """The same with text ids as codes into one dictionary, and times as integers where they are written so."""
-    times = raw.timestamp
+    times = None if raw.timestamp is None else without_opaque_numbers(raw.timestamp)
     if times is not None and is_text(times.type):
-        try:
+        with suppress(pa.ArrowInvalid):
             times = pc.cast(times, pa.int64())
-        except pa.ArrowInvalid:
-            times = raw.timestamp
     return replace(raw, user=_coded(raw.user), item=_coded(raw.item), timestamp=times)
 
 
@@ -31,7 +30,15 @@ def is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
+def without_opaque_numbers(column: Any) -> Any:
+    """PostgreSQL's `numeric`, which has no limit of digits and so no type of Arrow's, as the text that it comes as."""
+    kind = column.type
+    known = isinstance(kind, pa.OpaqueType) and kind.type_name == "numeric" and is_text(kind.storage_type)
+    return pc.cast(column, kind.storage_type) if known else column
+
+
 def _coded(column: Any) -> Any:
+    column = without_opaque_numbers(column)
     if is_text(column.type):
         column = pc.dictionary_encode(pc.cast(column, pa.string()))
     if pa.types.is_dictionary(column.type) and isinstance(column, pa.ChunkedArray):

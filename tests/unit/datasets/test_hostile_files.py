@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import pickle
 import sqlite3
@@ -13,10 +14,13 @@ from typing import Any
 import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from robust.datasets import claims, open_log
 from robust.datasets.foreign import check_kind
+from robust.datasets.names import read_names
 from robust.errors import InputError
 from robust.runner.scenario import load_scenario
 
@@ -100,6 +104,61 @@ def test_more_rows_than_fit_into_memory(tmp_path: Path, monkeypatch: pytest.Monk
     assert "memory" in refusal(path)
 
 
+@pytest.mark.parametrize("role", ["user", "item", "timestamp"])
+@pytest.mark.parametrize("kind", [pa.string(), pa.binary(), pa.large_string()], ids=str)
+def test_a_few_bytes_that_stand_for_gigabytes(tmp_path: Path, role: str, kind: pa.DataType) -> None:
+    path = tmp_path / "log.parquet"
+    count = pa.array(np.arange(5_000))
+    once = pa.array([b"1" * 1_000_000], pa.binary()).cast(kind)
+    codes = pa.array(np.zeros(5_000, dtype=np.int32))
+    columns = {"user": count, "item": count, "timestamp": count, role: pa.DictionaryArray.from_arrays(codes, once)}
+    pq.write_table(pa.table(columns), path, compression="zstd", store_schema=False)  # 5 GB out of 60 kB
+    assert path.stat().st_size < 300_000
+    assert f"'{role}' holds a value of 1,000,000 bytes" in refusal(path)
+
+
+def test_long_values_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    table = pa.table({"user": ["x" * 70_000_000], "item": [1]})
+    pq.write_table(table, path, compression="zstd", use_dictionary=False)
+    assert "'user' unpacks to 70,000,0" in refusal(path)
+
+
+def test_ids_of_bytes_and_texts_beside_the_log_s_columns_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "log.parquet"
+    columns = {"user": pa.array([b"b", b"a", b"b"]), "item": [1, 2, 3], "picture": ["x" * 100_000_000, "", ""]}
+    pq.write_table(pa.table(columns), path, compression="zstd", use_dictionary=False)
+    log = open_log(path)
+    assert log.user_ids is not None
+    assert log.user_ids.tolist() == ["a", "b"]
+    assert log.user.tolist() == [0, 1, 1]
+
+
+def test_a_packed_parquet_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
+    bomb = gzip.compress(b"PAR1") + gzip.compress(b"\0" * 50_000_000) * 8
+    (tmp_path / "parts").mkdir()
+    for name in ("parts/1.parquet.gz", "parts/2.parquet.gz"):
+        (tmp_path / name).write_bytes(bomb)
+    for read in (lambda: open_log(tmp_path / "parts"), lambda: read_names(tmp_path / "parts/1.parquet.gz", [1])):
+        with pytest.raises(InputError, match="no log is packed so tightly"):
+            read()
+
+
+@pytest.mark.parametrize("before", [0, 200])
+@pytest.mark.parametrize("half", ["user", "item"])
+def test_half_a_character_is_no_id(tmp_path: Path, half: str, before: int) -> None:
+    path = tmp_path / "log.jsonl"
+    row = {"user": "u", "item": "i", half: "\ud800"}
+    path.write_text('{"user": "u", "item": "i"}\n' * before + json.dumps(row) + "\n")
+    assert f"line {before + 1}: '{half}' holds half a character" in refusal(path)
+
+
+def test_json_within_json_costs_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"user": 1, "item": 2}\n' * 200 + '{"user": 1, "item": 2, "x": ' + "[" * 10**6 + "]" * 10**6 + "}")
+    assert len(open_log(path)) == 201
+
+
 def test_a_gzip_that_unpacks_to_gigabytes(tmp_path: Path) -> None:
     path = tmp_path / "log.csv.gz"
     member = gzip.compress(b"1,2\n" * 2_500_000)
@@ -135,12 +194,20 @@ BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a, *a, *a
         (BOMB, "line 2: aliases"),
         ("threats: " + "[" * 100_000, "too deep"),
         ("title: " + "x" * 2_000_000, "at most"),
+        ("threats: [" + "a, " * 100_000 + "]", "too many"),
+        ("".join(f"a{i}: &a{i} x\n" for i in range(30_000)), "too many"),
+        ("seed: " + "9" * 900_000, "line 1: a number of 900,000 digits"),
+        ("seed: 0x" + "f" * 900_000, "digits"),
+        ('title: "\\ud800"', "half a character"),
+        ("users: 1\nusers: 2", "line 2.*duplicate key"),
         ("threats: !!python/object/apply:os.system ['true']", "bomb.yaml"),
     ],
-    ids=["aliases", "deep", "long", "object"],
+    ids=["aliases", "deep", "long", "many", "anchors", "digits", "hexadecimal", "half", "twice", "object"],
 )
 def test_a_scenario_that_grows_when_it_is_read(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "bomb.yaml"
     path.write_text(text)
+    began = time.perf_counter()
     with pytest.raises(InputError, match=said):
         load_scenario(str(path))
+    assert time.perf_counter() - began < 10

@@ -25,6 +25,11 @@ NOON = 1_359_633_600  # 2013-01-31 12:00 UTC
         "2013-01-31T12:00:00.000000Z",
         "2013-01-31T14:00:00+02:00",
         "2013-01-31T07:00:00-0500",
+        "2013-01-31 12:00:00 UTC",  # BigQuery
+        f"{NOON}123",  # milliseconds, as JavaScript counts
+        f"{NOON}123.0",
+        f"{NOON}123456",
+        f"{NOON}123456789",
     ],
 )
 def test_one_moment(tmp_path: Path, spelling: str) -> None:
@@ -64,3 +69,15 @@ def test_parquet_units_become_seconds(tmp_path: Path, unit: str) -> None:
     times = np.array(["2013-01-31T12:00:00", "2013-01-31T11:00:00"], dtype=f"datetime64[{unit}]")
     pd.DataFrame({"user": [1, 1], "item": [1, 2], "timestamp": times}).to_parquet(path)
     assert open_log(path).timestamp.tolist() == [NOON - 3600, NOON]
+
+
+def test_the_unit_of_numbers_is_told_by_all_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    path.write_text(f"user,item,timestamp\n1,2,{NOON}900\n1,3,{NOON}200\n")
+    log = open_log(path)
+    assert (log.timestamp.tolist(), log.item.tolist()) == ([NOON, NOON], [2, 1])
+    assert any("milliseconds" in note for note in log.notes)
+    path.write_text(f"user,item,timestamp\n1,2,{NOON}900\n1,3,17\n")  # one that is no such time: as they are
+    log = open_log(path)
+    assert log.timestamp.tolist() == [17, int(f"{NOON}900")]
+    assert not log.notes
