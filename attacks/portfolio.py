@@ -20,7 +20,7 @@ from robust import plugins
 from robust.access import AccessView
 from robust.attack import AnyGoal, Attack
 from robust.errors import NotApplicable
-from robust.threat import Frozen
+from robust.frozen import Frozen
 
 Kind = TypeVar("Kind", bound=Attack)
 

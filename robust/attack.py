@@ -17,10 +17,11 @@ from robust.access import Access, AccessView
 from robust.checks import check_deltas, check_edit, check_sequences, check_table
 from robust.curve import CurvePoint
 from robust.errors import NotApplicable
+from robust.frozen import Frozen
 from robust.log import LogEdit, SequenceBatch
 from robust.recommenders.item_table import with_item_embeddings
 from robust.recommenders.protocols import Differentiable
-from robust.threat import Budget, Degrade, Demote, Frozen, Promote
+from robust.threat import Budget, Degrade, Demote, Promote
 
 if TYPE_CHECKING:
     import torch

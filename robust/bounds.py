@@ -21,15 +21,19 @@ from robust.corpus import read_corpus, replay, save
 from robust.counterexamples import explain, smallest
 from robust.datasets import default_seen, leave_last_out
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.inference import inference_attack, inference_budget
 from robust.log import InteractionLog, SequenceBatch
-from robust.measure import Ranking, Seen, Situation, evade, per_user, perturb
+from robust.measure import evade, perturb
 from robust.metrics.registry import metric_name, parse_metric
+from robust.ranking import Ranking, per_user
 from robust.recommenders.adapt import adapt
 from robust.recommenders.protocols import Fittable, Recommender, capabilities
 from robust.recommenders.resolve import is_fitted
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.statistics import Judgement, judge
-from robust.threat import BudgetSpec, Degrade, Frozen, Knowledge
+from robust.threat import BudgetSpec, Degrade, Knowledge
 
 
 class Bound(Frozen):

@@ -1,242 +1,27 @@
-"""Measuring one recommender, clean and under one attack, at full ranking.
+"""Measuring one attack at inference on one recommender: what it makes of the lists, and what was noticed on the way.
 
 The runner's steps and the pytest assertion both stand on these functions; nothing here knows of scenarios or stores.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.access import Access, AccessView
+from robust.access import Access
 from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack, Perturbed
 from robust.curve import CurvePoint
 from robust.errors import NotApplicable, RobustError
-from robust.log import Bool, Int32, Int64, InteractionLog, SequenceBatch
-from robust.metrics.exposure import rank_shift, target_hit_ratio
-from robust.metrics.full_ranking import (
-    MISS,
-    mask_seen,
-    rank_in_lists,
-    rank_of_demoted,
-    rank_of_promoted,
-    rank_of_truth,
-    top_k,
-)
-from robust.metrics.ranking import hit_ratio, mrr, ndcg
-from robust.metrics.registry import parse_metric
-from robust.recommenders.protocols import Differentiable, Recommender, Scorer, capabilities
+from robust.log import Int32, SequenceBatch
+from robust.ranking import MAX_CHUNK, Ranking, Scores, per_user, rank_scores
+from robust.recommenders.protocols import Differentiable, Recommender, capabilities
 from robust.sanity import noisy_gradient_share, zero_gradient_share
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.threat import Budget, Knowledge
-
-MAX_CHUNK = 256
-CHUNK_BYTES = 128 * 2**20
-
-
-@dataclass(frozen=True)
-class Seen:
-    """Which items each evaluated user holds in the *clean* train rows (CSR), so that an attack cannot change the mask.
-
-    Attributes:
-        offsets: int64 [n + 1]. items: int32, each user's distinct items, sorted.
-    """
-
-    offsets: Int64
-    items: Int32
-
-    @classmethod
-    def of(cls, log: InteractionLog, users: NDArray[np.integer[Any]]) -> Seen:
-        """The holdings of these users."""
-        pairs = np.unique(log.user.astype(np.int64) * (log.n_items + 1) + log.item)
-        owner, item = np.divmod(pairs, log.n_items + 1)
-        bounds = np.searchsorted(owner, np.arange(log.n_users + 1))
-        starts, stops = bounds[users], bounds[np.asarray(users) + 1]
-        offsets = np.concatenate([[0], np.cumsum(stops - starts)]).astype(np.int64)
-        index = np.arange(offsets[-1]) + np.repeat(starts - offsets[:-1], stops - starts)
-        return cls(offsets, item[index].astype(np.int32))
-
-    def padded(self, start: int, stop: int) -> Int32:
-        """int32 [stop − start, longest], 0-padded."""
-        lengths = np.diff(self.offsets[start : stop + 1])
-        held = np.zeros((stop - start, max(int(lengths.max(initial=0)), 1)), dtype=np.int32)
-        row = np.repeat(np.arange(stop - start), lengths)
-        column = np.arange(len(row)) - np.repeat(self.offsets[start:stop] - self.offsets[start], lengths)
-        held[row, column] = self.items[self.offsets[start] : self.offsets[stop]]
-        return held
-
-    def holds(self, items: tuple[int, ...]) -> Bool:
-        """bool [n, len(items)], who holds which of these items."""
-        held = np.zeros((len(self.offsets) - 1, len(items)), dtype=bool)
-        row = np.repeat(np.arange(len(held)), np.diff(self.offsets))
-        for column, item in enumerate(items):
-            held[row[self.items == item], column] = True
-        return held
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Where everything that matters stands in the lists of n users.
-
-    Attributes:
-        ranks: int64 [n], the true next item's rank from 1, or `MISS`. target_ranks: int64 [n, T]. lists: int32 [n, K].
-    """
-
-    ranks: Int64
-    target_ranks: Int64
-    lists: Int32
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """For a store."""
-        return {"ranks": self.ranks, "target_ranks": self.target_ranks, "lists": self.lists}
-
-
-Scores = Callable[[slice], NDArray[np.float32]]
-
-
-def chunk_size(n_items: int) -> int:
-    """Users per chunk, so that [chunk, n_items + 1] stays within the byte limit; at most 256."""
-    return int(np.clip(CHUNK_BYTES // (4 * (n_items + 1)), 1, MAX_CHUNK))
-
-
-def rank_scores(
-    scores: Scores,
-    truth: Int32,
-    *,
-    n_items: int,
-    seen: Seen | None,
-    targets: tuple[int, ...] = (),
-    demoted: bool = False,
-    trained: Bool | None = None,
-    k: int = 10,
-) -> Ranking:
-    """Rank the whole catalogue, a chunk of users at a time.
-
-    Args:
-        scores: gives float32 [b, n_items + 1] for a slice of users.
-        truth: int32 [n], the true next items.
-        seen: what to exclude; None keeps seen items.
-        targets, demoted: items to watch; ties go to a promoted target and against a demoted one.
-        trained: bool [n_items + 1]; a true item outside it is a miss whatever its score.
-    """
-    ranks, watched, lists = [], [], []
-    for start in range(0, len(truth), chunk_size(n_items)):
-        rows = slice(start, min(start + chunk_size(n_items), len(truth)))
-        block = np.array(scores(rows), dtype=np.float32)
-        if seen is not None:
-            mask_seen(block, seen.padded(rows.start, rows.stop))
-        ranks.append(rank_of_truth(block, truth[rows]))
-        wanted = np.broadcast_to(np.asarray(targets, dtype=np.int32), (len(block), len(targets)))
-        watched.append((rank_of_demoted if demoted else rank_of_promoted)(block, wanted))
-        lists.append(top_k(block, k))
-    return _gathered(ranks, watched, lists, truth, len(targets), trained, k)
-
-
-def rank_lists(
-    recommender: Recommender,
-    sequences: SequenceBatch,
-    truth: Int32,
-    *,
-    seen: Seen | None,
-    targets: tuple[int, ...] = (),
-    trained: Bool | None = None,
-    k: int = 10,
-) -> Ranking:
-    """The same for a recommender that only gives lists: what stands below place `k` is a miss."""
-    ranks, watched, lists = [], [], []
-    for start in range(0, len(truth), MAX_CHUNK):
-        rows = slice(start, min(start + MAX_CHUNK, len(truth)))
-        if seen is None:
-            block = np.asarray(recommender.recommend(sequences[rows], k), dtype=np.int32)
-        else:
-            held = seen.padded(rows.start, rows.stop)
-            longer = min(k + held.shape[1], int(recommender.n_items))
-            full = np.asarray(recommender.recommend(sequences[rows], longer), dtype=np.int32)
-            block = _without(full, held)[:, :k]
-        ranks.append(rank_in_lists(block, truth[rows]))
-        watched.append(
-            np.stack([rank_in_lists(block, np.full(len(block), t, np.int32)) for t in targets], axis=1)
-            if targets
-            else np.zeros((len(block), 0), np.int64)
-        )
-        lists.append(block)
-    return _gathered(ranks, watched, lists, truth, len(targets), trained, k)
-
-
-def _gathered(
-    ranks: list[Any], watched: list[Any], lists: list[Any], truth: Int32, targets: int, trained: Bool | None, k: int
-) -> Ranking:
-    if not ranks:
-        return Ranking(np.zeros(0, np.int64), np.zeros((0, targets), np.int64), np.zeros((0, k), np.int32))
-    joined = np.concatenate(ranks).astype(np.int64)
-    if trained is not None:
-        joined = np.where(trained[truth], joined, MISS)
-    return Ranking(joined, np.concatenate(watched).astype(np.int64), np.concatenate(lists))
-
-
-def _without(lists: Int32, held: Int32) -> Int32:
-    """Lists [b, K] without each row's held items [b, H], closed up and padded with 0."""
-    drop = np.zeros(lists.shape, dtype=bool)
-    for column in range(held.shape[1]):
-        drop |= (lists == held[:, column : column + 1]) & (lists != 0)
-    kept = np.where(drop, 0, lists)
-    order = np.argsort(kept == 0, axis=1, kind="stable")
-    return np.take_along_axis(kept, order, axis=1)
-
-
-def rank(
-    recommender: Recommender,
-    sequences: SequenceBatch,
-    truth: Int32,
-    *,
-    seen: Seen | None,
-    targets: tuple[int, ...] = (),
-    demoted: bool = False,
-    trained: Bool | None = None,
-    k: int = 10,
-) -> Ranking:
-    """Full ranking where the recommender scores, lists otherwise."""
-    if "scores" not in capabilities(recommender):
-        return rank_lists(recommender, sequences, truth, seen=seen, targets=targets, trained=trained, k=k)
-    scorer = cast(Scorer, recommender)
-    return rank_scores(
-        lambda rows: scorer.score(sequences[rows]),
-        truth,
-        n_items=int(recommender.n_items),
-        seen=seen,
-        targets=targets,
-        demoted=demoted,
-        trained=trained,
-        k=k,
-    )
-
-
-def per_user(metric: str, ranking: Ranking, held: Bool | None = None) -> NDArray[np.float64]:
-    """float [n], a per-user metric of a ranking: hr@K, ndcg@K, mrr@K, or target_hr@K (NaN for who holds all targets).
-
-    Raises:
-        NotApplicable: this metric has no value per user.
-    """
-    parsed = parse_metric(metric)
-    k = parsed.k or ranking.lists.shape[1]
-    if parsed.name == "hr":
-        return hit_ratio(ranking.ranks, k)
-    if parsed.name == "ndcg":
-        return ndcg(ranking.ranks, k)
-    if parsed.name == "mrr":
-        return mrr(ranking.ranks, k)
-    if parsed.name == "target_hr":
-        none_held = np.zeros(ranking.target_ranks.shape, dtype=bool)
-        return target_hit_ratio(ranking.target_ranks, none_held if held is None else held, k)
-    raise NotApplicable(f"'{metric}' is a property of all lists together, so it has no interval over users")
-
-
-def per_user_shift(clean: Ranking, attacked: Ranking, n_items: int) -> NDArray[np.float64]:
-    """float [n], log2 of the true item's rank under attack over its clean rank, within ±log2(n_items)."""
-    return rank_shift(clean.ranks, attacked.ranks, n_items)
 
 
 @dataclass(frozen=True)
@@ -262,74 +47,6 @@ class Noticed:
     curve: tuple[CurvePoint, ...] = ()
     sees: Access = "none"
     projected: dict[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Situation:
-    """What an attack at inference meets: the same for every attack on one set of evaluated users.
-
-    Attributes:
-        sequences: [n, L] clean histories; `users` number the users of `log`. truth: int32 [n]. log: genuine train rows.
-        seen: what is excluded from lists, or None. trained: bool [n_items + 1], items that have a train row.
-
-    Raises:
-        RobustError: a user who is not one of the genuine log's, such as a fake one.
-    """
-
-    sequences: SequenceBatch
-    truth: Int32
-    log: InteractionLog
-    seen: Seen | None = None
-    trained: Bool | None = None
-    k: int = 10
-
-    def __post_init__(self) -> None:
-        highest = int(self.sequences.users.max(initial=-1))
-        if highest >= self.log.n_users:
-            raise RobustError(
-                f"User {highest} is evaluated, but the genuine log has {self.log.n_users}: fake users never are."
-            )
-
-    def access(
-        self, attack: Attack, planned_on: Recommender | None, budget: Budget, knowledge: Knowledge
-    ) -> AccessView:
-        """The view that this attack gets."""
-        next_items = np.zeros(self.log.n_users, dtype=np.int32)
-        next_items[self.sequences.users] = self.truth
-        return AccessView(
-            attack=attack.name,
-            knowledge=knowledge,
-            n_items=self.log.n_items,
-            log=self.log,
-            recommender=planned_on,
-            next_items=next_items,
-            queries=_allowed(budget, knowledge, planned_on, len(self.sequences)),
-        )
-
-    def rank(
-        self, recommender: Recommender, sequences: SequenceBatch, targets: tuple[int, ...], demoted: bool
-    ) -> Ranking:
-        """Rank these users' lists from (edited) sequences; insertions push the oldest items out of what is read."""
-        return rank(
-            recommender,
-            sequences.truncate(self.sequences.width),
-            self.truth,
-            seen=self.seen,
-            targets=targets,
-            demoted=demoted,
-            trained=self.trained,
-            k=self.k,
-        )
-
-
-def _allowed(budget: Budget, knowledge: Knowledge, planned_on: Recommender | None, callers: int) -> int | None:
-    """Queries in all: the budget's, or what a service grants so many callers, if that is less.
-
-    Who holds the weights has a copy at home, where no service counts.
-    """
-    each = None if knowledge.model == "gradients" else getattr(planned_on, "queries_allowed", None)
-    limits = [limit for limit in (budget.queries, None if each is None else int(each) * callers) if limit is not None]
-    return min(limits, default=None)
 
 
 def evade(

@@ -32,13 +32,6 @@ NEEDS = {
     "model_access": {"none": "nothing", "lists": "ranked lists", "scores": "scores", "gradients": "gradients"},
     "log_access": {"none": "nothing", "popularity": "popularity", "full": "the train rows"},
 }
-TYPES = {
-    "integer": "whole number",
-    "boolean": "true or false",
-    "string": "text",
-    "array": "list",
-    "object": "mapping",
-}
 STAGES = {
     "log": "the train log, before a fit",
     "training": "the fit",

@@ -7,46 +7,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from robust.errors import InputError, NotApplicable, UnknownName
+from robust.frozen import Frozen, Stated
 from robust.log import InteractionLog
-
-
-class Frozen(BaseModel):
-    """An immutable record that refuses unknown fields."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
-
-
-class Stated(Frozen):
-    """A record that people write out in programs: what is wrong with it is said in one sentence.
-
-    Raises:
-        InputError: an unknown field, or a value of the wrong type or out of range.
-    """
-
-    if not TYPE_CHECKING:  # a checker is to see the fields
-
-        def __init__(self, **given: Any) -> None:
-            try:
-                super().__init__(**given)
-            except ValidationError as error:
-                raise InputError(_fault(type(self), error)) from error
-
-
-def _fault(kind: type[BaseModel], error: ValidationError) -> str:
-    first = error.errors()[0]
-    field, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ")
-    if first["type"] == "extra_forbidden":
-        return str(UnknownName(f"field of {kind.__name__}", field, kind.model_fields))
-    if first["type"] == "missing":
-        return f"{kind.__name__}: '{field}' is required."
-    expected = said.replace("Input should be", "expected")
-    return f"{kind.__name__}: {field} = {first['input']!r}: {expected[0].lower()}{expected[1:]}."
+from robust.targets import CHOICE, draw_targets, find_items
 
 
 class Promote(Stated):
@@ -218,9 +186,6 @@ class BudgetSpec(Frozen, _Sized):
         )
 
 
-_CHOICE = re.compile(r"(cold|popular|any)\*(\d+)")
-
-
 class GoalSpec(Frozen):
     """A goal as a scenario states it: `promote: cold*5`, `demote: [12, 40]`, `degrade: true`; `k` for lists.
 
@@ -238,7 +203,7 @@ class GoalSpec(Frozen):
         given = [v for v in (self.promote, self.demote, self.degrade) if v is not None]
         if len(given) != 1:
             raise ValueError("a goal is one of promote, demote, degrade")
-        if isinstance(given[0], str) and not (match := _CHOICE.fullmatch(given[0])):
+        if isinstance(given[0], str) and not (match := CHOICE.fullmatch(given[0])):
             raise ValueError(f"targets are cold*5, popular*5, any*5 or a list of item ids, got '{given[0]}'")
         if isinstance(given[0], str) and match and int(match[2]) == 0:
             raise ValueError(f"'{given[0]}' draws no target; draw at least one, as in cold*1")
@@ -275,35 +240,5 @@ class GoalSpec(Frozen):
         targets = self.promote if self.promote is not None else self.demote
         if targets is None:
             return Degrade()
-        items = _draw_targets(targets, log, rng) if isinstance(targets, str) else _find_items(targets, log)
+        items = draw_targets(targets, log, rng) if isinstance(targets, str) else find_items(targets, log)
         return Promote(items=items, k=self.k) if self.promote is not None else Demote(items=items, k=self.k)
-
-
-def _draw_targets(choice: str, log: InteractionLog, rng: np.random.Generator) -> tuple[int, ...]:
-    match = _CHOICE.fullmatch(choice)
-    if match is None:
-        raise InputError(f"Targets are cold*5, popular*5 or any*5, got '{choice}'.")
-    kind, wanted = match[1], int(match[2])
-    trained = np.flatnonzero(log.popularity > 0)
-    by_popularity = trained[np.argsort(log.popularity[trained], kind="stable")]
-    fifth = max(len(by_popularity) // 5, 1)
-    pool = {"cold": by_popularity[:fifth], "popular": by_popularity[-fifth:], "any": trained}[kind]
-    if len(pool) < wanted:
-        raise NotApplicable(f"'{choice}' needs {wanted} items, but only {len(pool)} qualify in this log.")
-    return tuple(sorted(int(i) for i in rng.choice(pool, size=wanted, replace=False)))
-
-
-def _find_items(raw: tuple[int | str, ...], log: InteractionLog) -> tuple[int, ...]:
-    if log.item_ids is None:
-        vocabulary = {str(i): i for i in range(1, log.n_items + 1)}
-    else:
-        vocabulary = {str(value): place + 1 for place, value in enumerate(log.item_ids)}
-    found = []
-    for item in raw:
-        if str(item) not in vocabulary:
-            raise InputError(
-                f"Target item '{item}' is not in {log.name}, which has {log.n_items} items "
-                f"(for example '{next(iter(vocabulary), '')}')."
-            )
-        found.append(vocabulary[str(item)])
-    return tuple(sorted(set(found)))

@@ -14,8 +14,8 @@ from pydantic import Field
 
 from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
-from robust.attacks.evasion.feedback import Feedback, Signal, questions_about_clean
-from robust.attacks.evasion.tries import affordable, best_of
+from robust.attacks.evasion.feedback import Signal
+from robust.attacks.evasion.tries import best_draw
 from robust.errors import NotApplicable
 from robust.log import Int32, SequenceBatch
 from robust.threat import Budget
@@ -32,7 +32,13 @@ class RandomAppend(EvasionAttack):
 
     name: ClassVar[str] = "random-append"
     source: ClassVar[str] = "Yue et al., RecSys 2021 (arXiv 2109.01165), RandAlter in figure 5"
-    tags: ClassVar[tuple[str, ...]] = ("control", "atlas@5.6.1:AML.T0043.001", "ML01:2023")
+    tags: ClassVar[tuple[str, ...]] = (
+        "control",
+        "atlas@5.6.1:AML.T0043.001",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.025",
+        "ML01:2023",
+    )
 
     tries: int = Field(default=1, ge=1)
     feedback: Signal = "lists"
@@ -52,14 +58,16 @@ class RandomAppend(EvasionAttack):
         def draw() -> Int32:
             return np.concatenate([sequences.items, draw_appended(shape, goal, access.n_items, rng)], axis=1)
 
-        questions = questions_about_clean(self.feedback, goal, access.knowledge.next_item)
-        tries = affordable(self.tries, access, sequences, questions)
-        if tries == 1:
-            return SequenceBatch(draw(), sequences.users)
-        track = access.curve.track(len(sequences))
-        seen, rows = Feedback(access, sequences, goal, self.feedback, self.k), np.arange(len(sequences))
-        kept = best_of(tries, draw, lambda forms: seen(rows, forms), lambda most: track.note(shape[1], most))
-        return SequenceBatch(kept, sequences.users)
+        return best_draw(
+            draw,
+            access,
+            sequences,
+            goal,
+            edits=shape[1],
+            tries=self.tries,
+            feedback=self.feedback,
+            k=self.k,
+        )
 
 
 def draw_appended(shape: tuple[int, int], goal: AnyGoal, n_items: int, rng: np.random.Generator) -> Int32:

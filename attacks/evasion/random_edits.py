@@ -18,9 +18,9 @@ from pydantic import Field
 from robust.access import AccessView
 from robust.attack import AnyGoal, EvasionAttack
 from robust.attacks.evasion.edit_family import NaturalKind, draw_edits
-from robust.attacks.evasion.feedback import Feedback, Signal, questions_about_clean
+from robust.attacks.evasion.feedback import Signal
 from robust.attacks.evasion.item_choice import Choice, coldest, drawing
-from robust.attacks.evasion.tries import affordable, best_of
+from robust.attacks.evasion.tries import best_draw
 from robust.log import Int32, SequenceBatch
 from robust.threat import Budget
 
@@ -40,7 +40,13 @@ class RandomEdits(EvasionAttack):
 
     name: ClassVar[str] = "random-edits"
     source: ClassVar[str] = "Oh et al., CIKM 2022 (arXiv 2201.12686); Betello et al., ECIR 2024; drawn at random"
-    tags: ClassVar[tuple[str, ...]] = ("control", "atlas@5.6.1:AML.T0043.001", "ML01:2023")
+    tags: ClassVar[tuple[str, ...]] = (
+        "control",
+        "atlas@5.6.1:AML.T0043.001",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.025",
+        "ML01:2023",
+    )
 
     kinds: tuple[NaturalKind, ...] = Field(default=("replace", "insert", "delete", "swap"), min_length=1)
     choice: Choice = "uniform"
@@ -66,11 +72,13 @@ class RandomEdits(EvasionAttack):
         def draw() -> Int32:
             return draw_edits(room, edits, self.kinds, self.window, item, cold, rng)
 
-        questions = questions_about_clean(self.feedback, goal, access.knowledge.next_item)
-        tries = affordable(self.tries, access, sequences, questions)
-        if tries == 1:
-            return SequenceBatch(draw(), sequences.users)
-        track = access.curve.track(len(sequences))
-        seen, rows = Feedback(access, sequences, goal, self.feedback, self.k), np.arange(len(sequences))
-        kept = best_of(tries, draw, lambda forms: seen(rows, forms), lambda most: track.note(edits, most))
-        return SequenceBatch(kept, sequences.users)
+        return best_draw(
+            draw,
+            access,
+            sequences,
+            goal,
+            edits=edits,
+            tries=self.tries,
+            feedback=self.feedback,
+            k=self.k,
+        )

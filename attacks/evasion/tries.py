@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.access import AccessView
+from robust.attack import AnyGoal
+from robust.attacks.evasion.feedback import Feedback, Signal, questions_about_clean
 from robust.log import Int32, SequenceBatch
 
 
@@ -38,3 +40,28 @@ def best_of(
         kept[better], most[better] = drawn[better], hurt[better]
         note(most)
     return kept
+
+
+def best_draw(
+    draw: Callable[[], Int32],
+    access: AccessView,
+    sequences: SequenceBatch,
+    goal: AnyGoal,
+    *,
+    edits: int,
+    tries: int,
+    feedback: Signal,
+    k: int,
+) -> SequenceBatch:
+    """Of each sequence, the most harmful of the draws that the budget bears; a single one asks nothing.
+
+    Args:
+        draw: a new draw of all rows [B, L + edits]. feedback, k: see `Feedback`.
+    """
+    tries = affordable(tries, access, sequences, questions_about_clean(feedback, goal, access.knowledge.next_item))
+    if tries == 1:
+        return SequenceBatch(draw(), sequences.users)
+    track = access.curve.track(len(sequences))
+    seen, rows = Feedback(access, sequences, goal, feedback, k), np.arange(len(sequences))
+    kept = best_of(tries, draw, lambda forms: seen(rows, forms), lambda most: track.note(edits, most))
+    return SequenceBatch(kept, sequences.users)

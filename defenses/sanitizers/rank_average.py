@@ -30,8 +30,8 @@ from pydantic import Field, field_validator
 from robust import plugins
 from robust.defense import Detector, Sanitizer
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.log import InteractionLog
-from robust.threat import Frozen
 
 Float64 = NDArray[np.float64]
 

@@ -16,25 +16,22 @@ Gaussian noise, which a model tolerates far better than it tolerates this.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from robust.defense import TrainingDefense
-from robust.defenses.training.loop import train_by
+from robust.defenses.training.loop import ObjectiveDefense
 from robust.defenses.training.radius import radius
-from robust.log import InteractionLog
 from robust.perturbation import Ball, ascend
-from robust.recommenders.protocols import Recommender
 from robust.threat import Norm
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 
-class AdversarialEmbeddings(TrainingDefense):
+class AdversarialEmbeddings(ObjectiveDefense):
     """Trains on the worst nearby embeddings that projected gradient ascent finds.
 
     Attributes:
@@ -64,14 +61,6 @@ class AdversarialEmbeddings(TrainingDefense):
     relative_step: float = Field(default=2.5, gt=0)
     start: Literal["random", "zero"] = "random"
     weight: float = Field(default=0.5, ge=0, le=1)
-
-    def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
-        """Fit `recommender` by its own loop, with this objective.
-
-        Raises:
-            NotApplicable: its training loop does not take an objective.
-        """
-        return train_by(self.name, recommender, log, seed=seed, share=share, objective=self.objective)
 
     def objective(self, step: Step) -> Tensor:
         """The scalar (1 − w) L(e) + w L(e + δ) of one batch."""

@@ -14,24 +14,21 @@ under its dropout; L(Θ + Δ) draws its own.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from robust.defense import TrainingDefense
-from robust.defenses.training.loop import train_by
+from robust.defenses.training.loop import ObjectiveDefense
 from robust.defenses.training.radius import radius
-from robust.log import InteractionLog
 from robust.perturbation import Ball
-from robust.recommenders.protocols import Recommender
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 
-class APR(TrainingDefense):
+class APR(ObjectiveDefense):
     """Trains on the item table and on the worst nearby one that one gradient finds.
 
     Attributes:
@@ -50,14 +47,6 @@ class APR(TrainingDefense):
 
     epsilon: float = Field(default=0.5, ge=0)
     weight: float = Field(default=1.0, ge=0)
-
-    def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
-        """Fit `recommender` by its own loop, with this objective.
-
-        Raises:
-            NotApplicable: its training loop does not take an objective.
-        """
-        return train_by(self.name, recommender, log, seed=seed, share=share, objective=self.objective)
 
     def objective(self, step: Step) -> Tensor:
         """The scalar L(Θ) + λ L(Θ + Δ) of one batch."""

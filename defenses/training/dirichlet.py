@@ -31,7 +31,7 @@ from robust.log import InteractionLog
 from robust.recommenders.protocols import Recommender
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 
 class Dirichlet(TrainingDefense):

@@ -34,7 +34,7 @@ from robust.recommenders.protocols import Recommender
 
 if TYPE_CHECKING:
     from robust.recommenders.encoder import Encoder
-    from robust.recommenders.training import Objective, Step
+    from robust.recommenders.objective import Objective, Step
 
 
 class Distillation(TrainingDefense):

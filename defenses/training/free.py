@@ -34,7 +34,7 @@ from robust.recommenders.protocols import Recommender
 from robust.threat import Norm
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 
 class FreeAdversarialTraining(TrainingDefense):

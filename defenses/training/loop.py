@@ -2,11 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
 
+from torch import Tensor
+
+from robust.defense import TrainingDefense
 from robust.errors import NotApplicable
 from robust.log import InteractionLog
 from robust.recommenders.protocols import Recommender
+
+if TYPE_CHECKING:
+    from robust.recommenders.objective import Step
+
+
+class ObjectiveDefense(TrainingDefense):
+    """Minimises something else. Authors write `objective`."""
+
+    @abstractmethod
+    def objective(self, step: Step) -> Tensor:
+        """What is minimised on one batch: a scalar with a gradient."""
+
+    def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
+        """Fit `recommender` by its own loop, with this objective.
+
+        Raises:
+            NotApplicable: its training loop does not take an objective.
+        """
+        return train_by(self.name, recommender, log, seed=seed, share=share, objective=self.objective)
 
 
 def train_by(

@@ -32,7 +32,7 @@ from robust.perturbation import Ball
 from robust.recommenders.protocols import Recommender
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 REPLAYS = 2
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 
 def some_positions(step: Step, ratio: float) -> tuple[Tensor, Tensor]:

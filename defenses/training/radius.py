@@ -12,7 +12,7 @@ import torch
 from robust.perturbation import neighbour_distance
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 SAMPLE = 256
 """Items whose nearest neighbours are measured at each step; the median over them is within a few per cent of all."""

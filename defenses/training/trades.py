@@ -19,28 +19,25 @@ the trained ε leaves: .169 / .056 without a defence, .165 / .112 at β = 1, .15
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from robust.defense import TrainingDefense
-from robust.defenses.training.loop import train_by
+from robust.defenses.training.loop import ObjectiveDefense
 from robust.defenses.training.radius import radius
-from robust.log import InteractionLog
 from robust.perturbation import Ball, ascend
-from robust.recommenders.protocols import Recommender
 from robust.threat import Norm
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 LEAST = -1e9
 """Stands for the −∞ of a candidate that is left out: its probability is 0 all the same, and no NaN comes of it."""
 
 
-class TRADES(TrainingDefense):
+class TRADES(ObjectiveDefense):
     """Trains on the clean loss and on the worst nearby change of the whole answer.
 
     Attributes:
@@ -64,14 +61,6 @@ class TRADES(TrainingDefense):
     steps: int = Field(default=3, ge=1)
     relative_step: float = Field(default=2.5, gt=0)
     beta: float = Field(default=6.0, ge=0)
-
-    def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
-        """Fit `recommender` by its own loop, with this objective.
-
-        Raises:
-            NotApplicable: its training loop does not take an objective.
-        """
-        return train_by(self.name, recommender, log, seed=seed, share=share, objective=self.objective)
 
     def objective(self, step: Step) -> Tensor:
         """The scalar CE(f(e), y) + β KL(f(e) ‖ f(e + δ)) of one batch."""

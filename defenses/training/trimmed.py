@@ -15,22 +15,19 @@ rows come as fake users.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from robust.defense import TrainingDefense
-from robust.defenses.training.loop import train_by
-from robust.log import InteractionLog
-from robust.recommenders.protocols import Recommender
+from robust.defenses.training.loop import ObjectiveDefense
 
 if TYPE_CHECKING:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
 
-class Trimmed(TrainingDefense):
+class Trimmed(ObjectiveDefense):
     """Trains on all but the hardest windows of each batch.
 
     Attributes:
@@ -49,14 +46,6 @@ class Trimmed(TrainingDefense):
 
     share: float = Field(default=0.05, gt=0, lt=1)
     rise: float = Field(default=0.2, ge=0, le=1)
-
-    def train(self, recommender: Any, log: InteractionLog, *, seed: int, share: float | None) -> Recommender:
-        """Fit `recommender` by its own loop, with this objective.
-
-        Raises:
-            NotApplicable: its training loop does not take an objective.
-        """
-        return train_by(self.name, recommender, log, seed=seed, share=share, objective=self.objective)
 
     def objective(self, step: Step) -> Tensor:
         """The mean loss over the windows that are kept."""

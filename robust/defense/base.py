@@ -5,9 +5,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import ClassVar, Literal, Protocol, runtime_checkable
 
+from robust.frozen import Frozen
 from robust.log import InteractionLog
 from robust.recommenders.protocols import Capability, Recommender
-from robust.threat import Frozen
 
 Stage = Literal["log", "training", "input", "serving"]
 """Where a defence acts: before a fit, in a fit, before a ranking, after it."""

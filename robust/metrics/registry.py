@@ -74,11 +74,6 @@ def metric_name(metric: str) -> str:
     return _METRIC_NAMES.get(name, name.replace("_", " ")) + at + k
 
 
-def metric_keys() -> list[str]:
-    """All keys, sorted, `@K` standing for a list length."""
-    return sorted(metric.key for metric in METRICS.values())
-
-
 def parse_metric(key: str) -> Metric:
     """The metric that a key names.
 

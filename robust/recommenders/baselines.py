@@ -11,6 +11,7 @@ from pydantic import Field
 from scipy import sparse
 
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.metrics.full_ranking import top_k
 from robust.recommenders.alignment import align_left, refuse_unknown
@@ -18,7 +19,6 @@ from robust.recommenders.protocols import Capability, Float32
 from robust.recommenders.recent import Recent, same_catalogue
 from robust.recommenders.settings import parse
 from robust.recommenders.successors import Successors, Table
-from robust.threat import Frozen
 
 _RANKING_BATCH = 256
 # Small against any count's share, so that popularity orders only what the counts leave (nearly) equal.

@@ -14,17 +14,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from robust.errors import InputError
-from robust.log import Int32, InteractionLog, SequenceBatch
+from robust.log import Int32, Int64, InteractionLog, SequenceBatch
 from robust.metrics.full_ranking import top_k
 from robust.recommenders.alignment import align_left, refuse_unknown
 from robust.recommenders.cross_entropy import cross_entropy
 from robust.recommenders.dropout import OFF
 from robust.recommenders.encoder import Encoder
+from robust.recommenders.objective import Objective, plain
 from robust.recommenders.protocols import Capability, Float32
 from robust.recommenders.recent import Recent, same_catalogue
 from robust.recommenders.replacements import evaluate_in_full, objective_of_states
 from robust.recommenders.settings import TrainingSettings, parse
-from robust.recommenders.training import Augment, Objective, Progress, plain, train
+from robust.recommenders.training import Augment, Progress, train
 
 _RANKING_BATCH = 256
 
@@ -209,17 +210,16 @@ class NeuralRecommender:
         moved._model = encoder
         return moved
 
-    def _states(self, embeddings: Tensor, sequences: SequenceBatch) -> tuple[Tensor, Tensor]:
-        """The newest states [B, D] and the number of items that the model saw, int64 [B]."""
+    def _aligned(self, embeddings: Tensor, sequences: SequenceBatch) -> tuple[Tensor, Tensor, Int64]:
+        """The newest embeddings [B, W, D], aligned to the left; how many there are, int64 [B]; their columns [B, W]."""
         columns, lengths = align_left(sequences.items, self.settings.context)
         index = torch.from_numpy(columns).to(embeddings.device).unsqueeze(-1).expand(-1, -1, embeddings.shape[-1])
-        length = torch.from_numpy(lengths).to(embeddings.device)
-        return self.encoder.last_state(embeddings.gather(1, index), length), length
+        return embeddings.gather(1, index), torch.from_numpy(lengths).to(embeddings.device), columns
 
     def score_embeddings(self, embeddings: Tensor, sequences: SequenceBatch) -> Tensor:
         """float32 [B, n_items + 1] from (perturbed) embeddings [B, L, D], padded as `sequences`; column 0 is −inf."""
-        states, lengths = self._states(embeddings, sequences)
-        table = self.encoder.table
+        aligned, lengths, _ = self._aligned(embeddings, sequences)
+        states, table = self.encoder.last_state(aligned, lengths), self.encoder.table
         scores = states @ table[1:].T
         if bool((lengths == 0).any()):
             popularity = torch.from_numpy(self._popularity[1:].astype(np.float32)).to(table.device)
@@ -233,15 +233,12 @@ class NeuralRecommender:
         """
         embedded = self.embed(sequences) if embeddings is None else embeddings
         wanted = np.asarray(targets)
-        columns, lengths = align_left(sequences.items, self.settings.context)
-        index = torch.from_numpy(columns).to(embedded.device).unsqueeze(-1).expand(-1, -1, embedded.shape[-1])
-        length = torch.from_numpy(lengths).to(embedded.device)
-        aligned = embedded.gather(1, index)
+        aligned, lengths, columns = self._aligned(embedded, sequences)
         if wanted.ndim == 1:
-            hidden = self.encoder.last_state(aligned, length)
+            hidden = self.encoder.last_state(aligned, lengths)
         else:
-            hidden = self.encoder(aligned, length, OFF).flatten(0, 1)
-            beyond = np.arange(columns.shape[1]) >= lengths[:, None]
+            hidden = self.encoder(aligned, lengths, OFF).flatten(0, 1)
+            beyond = np.arange(columns.shape[1]) >= lengths.cpu().numpy()[:, None]
             wanted = np.where(beyond, 0, np.take_along_axis(wanted, columns, axis=1)).reshape(-1)
         chosen = torch.from_numpy(np.flatnonzero(wanted)).to(embedded.device)
         goal = torch.from_numpy(wanted.astype(np.int64)).to(embedded.device)[chosen] - 1

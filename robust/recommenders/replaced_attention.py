@@ -18,16 +18,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from robust.recommenders.attention import Block
 from robust.recommenders.dropout import OFF
-
-if TYPE_CHECKING:
-    from robust.recommenders.sasrec import Block
 
 
 class ReplacedAttention:

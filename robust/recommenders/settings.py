@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import Field, ValidationError
 
 from robust.errors import InputError, UnknownName
-from robust.threat import Frozen
+from robust.frozen import Frozen
 
 
 class TrainingSettings(Frozen):

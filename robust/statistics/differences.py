@@ -19,8 +19,6 @@ from robust.statistics.contrasts import Kind, fieller_ends, paired
 from robust.statistics.intervals import Limits, p_beyond
 from robust.statistics.moments import Float, Moments, moments, two_samples, with_pseudo_users
 
-ARMS = ("base clean", "base attacked", "candidate clean", "candidate attacked")
-
 
 @dataclass(frozen=True)
 class Difference:
@@ -30,7 +28,7 @@ class Difference:
         loss: of the attacked level, relative to the base's for a drop, else absolute; with one-sided limits at α. None
             where the base's attacked level cannot be told from 0, so that nothing is relative to it.
         absolute: the same loss in the metric's units. p_worse, p_better: one-sided p-values that there is one, or a
-            gain. means: of the four arms, in the order of `ARMS`.
+            gain. means: of base clean, base attacked, candidate clean and candidate attacked.
         deeper: the candidate's change minus the base's (of relative drops, or of rises), with limits that are about
             right for many users; None for a level, and where a clean mean is 0.
         clean: loss of the clean level in the metric's units, with its limits; None for a level.

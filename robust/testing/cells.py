@@ -13,9 +13,11 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from robust.runner.across import flag_across
-from robust.runner.judging import Assessment, result, unmeasured
+from robust.runner.cell import Cell
+from robust.runner.cell_results import result
+from robust.runner.judging import Assessment, unmeasured
 from robust.runner.looks import take_looks
-from robust.runner.plan import Cell
+from robust.runner.obstacles import obstacle
 from robust.runner.prepare import Prepared, Request, prepare, write_split
 from robust.runner.results import CellResult, Verdict
 from robust.runner.store import Store
@@ -54,7 +56,7 @@ class Cells:
     @property
     def pairs(self) -> int:
         """Attack × victim pairs of the whole file that can be measured at all."""
-        return len({cell.chain for cell in self.prepared.cells if cell.obstacle() is None}) or 1
+        return len({cell.chain for cell in self.prepared.cells if obstacle(cell) is None}) or 1
 
     def run(self, names: Sequence[str]) -> None:
         """Measure and judge these cells, and the larger budgets that their verdicts rest on."""

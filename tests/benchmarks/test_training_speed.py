@@ -90,8 +90,9 @@ def our_step() -> Callable[[], None]:
     """What `fit` does for one batch, allocator and all; cutting and gathering windows included."""
     from robust.recommenders.allocator import tune_allocator
     from robust.recommenders.dropout import Dropout
+    from robust.recommenders.objective import Softmax, make_step, plain
     from robust.recommenders.sasrec import SASRec
-    from robust.recommenders.training import Softmax, endless, make_step, new_optimiser, plain
+    from robust.recommenders.training import endless, new_optimiser
 
     tune_allocator()
     log = log_of_full_windows()

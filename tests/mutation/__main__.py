@@ -28,6 +28,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "robust/statistics/*.py": ("tests/unit/statistics", "tests/properties/test_statistics.py"),
     "robust/metrics/*.py": ("tests/unit/metrics", "tests/properties/test_metrics.py"),
     "robust/threat.py": ("tests/unit/test_threat.py",),
+    "robust/targets.py": ("tests/unit/test_threat.py",),
+    "robust/frozen.py": ("tests/unit/test_threat.py",),
     "robust/access.py": ("tests/unit/test_access.py",),
     "robust/bounds.py": ("tests/unit/test_planted_bounds.py", "tests/unit/test_bounds.py"),
 }

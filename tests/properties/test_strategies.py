@@ -17,9 +17,10 @@ from robust.checks import check_edit, check_sequences, edit_distance
 from robust.defense import Defense
 from robust.edits import Edit, apply_edits
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.log import InteractionLog, SequenceBatch
 from robust.testing import strategies as ours
-from robust.threat import Budget, Frozen, Knowledge
+from robust.threat import Budget, Knowledge
 
 
 @given(log=ours.interaction_logs())

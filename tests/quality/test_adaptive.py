@@ -23,11 +23,12 @@ from robust.defenses.serving.query_budget import QueryBudget
 from robust.defenses.training.adversarial_embeddings import AdversarialEmbeddings
 from robust.errors import BudgetExceeded
 from robust.log import SequenceBatch
-from robust.measure import Situation, perturb
+from robust.measure import perturb
 from robust.metrics.full_ranking import top_k
 from robust.metrics.ranking import ndcg
 from robust.recommenders.protocols import Float32
 from robust.recommenders.recurrent import GRU4Rec
+from robust.situation import Situation
 from robust.threat import Budget, BudgetSpec, Degrade, Knowledge, Promote
 from tests.toys import chain_log, random_sequences, taste_log, view
 

@@ -10,9 +10,12 @@ from robust.datasets import Split, leave_last_out
 from robust.datasets.flights import load
 from robust.defenses.training.adversarial_embeddings import AdversarialEmbeddings
 from robust.defenses.training.noise_training import NoiseTraining
-from robust.measure import Seen, Situation, per_user, perturb
+from robust.measure import perturb
+from robust.ranking import per_user
 from robust.recommenders.protocols import Recommender
 from robust.recommenders.recurrent import GRU4Rec
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.threat import Budget, Degrade, Knowledge
 
 EPSILON = 0.5

@@ -114,7 +114,7 @@ def test_adversarial_training_helps_at_its_epsilon_and_costs_little(victim: GRU4
 
 
 def test_adversarial_loss_is_the_worse_one_and_stays_in_the_ball() -> None:
-    from robust.recommenders.training import Step
+    from robust.recommenders.objective import Step
 
     table = torch.randn(41, 16, generator=torch.Generator().manual_seed(0))
     items = torch.randint(1, 41, (6, 5), generator=torch.Generator().manual_seed(1))

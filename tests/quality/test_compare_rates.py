@@ -35,6 +35,7 @@ class World:
     Attributes:
         sparse: hits of .28 of the users rather than dense values. same_seeds: half of a seed's effect is shared by
             both models. seeds: 1 is two fixed models. wild: how many times as far the candidate's seeds spread.
+        alike: the share of users who get the same from both models, but for the loss.
     """
 
     users: int
@@ -45,6 +46,7 @@ class World:
     same_seeds: bool = False
     sparse: bool = False
     wild: float = 1.0
+    alike: float = 0.5
 
     def draw(self, rng: np.random.Generator) -> list[tuple[Float, Float]]:
         """Attacked values [S, n] of base and candidate, per cell."""
@@ -55,7 +57,7 @@ class World:
         for cell in range(self.cells):
             alike = rng.beta(LEVEL * total, (1 - LEVEL) * total, self.users)
             redrawn = rng.beta(LEVEL * total, (1 - LEVEL) * total, self.users)
-            other = np.where(rng.random(self.users) < 0.5, alike, redrawn)
+            other = np.where(rng.random(self.users) < self.alike, alike, redrawn)
             arms = []
             for model, values in enumerate((alike, other)):
                 weights = (0.5, 0.5, 0.0) if not self.same_seeds else (0.25, 0.25, 0.5)
@@ -147,6 +149,14 @@ def test_an_unchanged_model_is_shown_to_be_no_worse(record_property: Note) -> No
     rates = world.rates(100)
     note(record_property, world, rates)
     assert rates["not worse"] + rates["better"] >= 0.8
+
+
+def test_what_users_are_like_cancels(record_property: Note) -> None:
+    """Of users who differ by .3 in what they get, 500 tell a tenth only if they are paired; else .5 of the time."""
+    world = World(500, seeds=1, cells=1, loss=0.10, alike=1.0)
+    rates = world.rates(200)
+    note(record_property, world, rates)
+    assert rates["worse"] >= 0.95
 
 
 def test_more_seeds_until_it_decides_does_no_harm(record_property: Note) -> None:

@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 
 from robust import plugins
-from robust.measure import Seen
-from robust.runner.judging import result
+from robust.runner.cell_results import result
 from robust.runner.prepare import Request
 from robust.runner.results import CellResult, Results
 from robust.runner.review import review
+from robust.seen import Seen
 from tests.quality.faults import exposed
 from tests.toys import chain_log
 from tests.unit.runner.cells import EDITED, LOG, PROMOTED, USERS, one, outcome, planned
@@ -229,7 +229,7 @@ def test_no_gain_is_told_where_there_was_harm(fixed: bool) -> None:
     assert across(outcome(plain, 0.3), outcome(behind, 0.5)) == [[], []]
     assert across(outcome(plain, 0.8), outcome(behind, 0.79, clean=0.79)) == [[], []], "no harm, nothing to defend"
     assert across(outcome(plain, 0.3), outcome(behind, 0.1, clean=0.1)) == [[], ["no_effect", "costs_more_than_attack"]]
-    few = {"seeds": 2}
+    few: dict[str, Any] = {"seeds": 2}
     expected: list[str] = ["no_effect", "costs_more_than_attack"] if fixed else []
     assert across(outcome(plain, 0.3, **few), outcome(behind, 0.1, clean=0.1, **few))[1] == expected
 

@@ -14,10 +14,11 @@ from robust.attack import PoisoningAttack
 from robust.datasets.splits import leave_last_out
 from robust.datasets.synthetic import load as synthetic
 from robust.log import InteractionLog
-from robust.measure import Ranking, Situation, per_user
 from robust.metrics.stability import frbo, rank_list_sensitivity
+from robust.ranking import Ranking, per_user
 from robust.recommenders.baselines import Markov
 from robust.recommenders.recurrent import GRU4Rec
+from robust.situation import Situation
 from robust.threat import BudgetSpec, Degrade
 from tests.toys import chain_log, view
 

@@ -10,8 +10,9 @@ from pydantic import ValidationError
 
 from robust.access import Access
 from robust.errors import InputError, NotApplicable
+from robust.frozen import Frozen
 from robust.log import InteractionLog
-from robust.threat import Budget, BudgetSpec, Degrade, Demote, Frozen, GoalSpec, Knowledge, Promote
+from robust.threat import Budget, BudgetSpec, Degrade, Demote, GoalSpec, Knowledge, Promote
 from tests.toys import taste_log
 
 

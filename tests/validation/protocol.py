@@ -19,11 +19,13 @@ from robust import plugins
 from robust.attack import AnyGoal, EvasionAttack
 from robust.datasets import Split
 from robust.log import Int32, SequenceBatch
-from robust.measure import Seen, Situation, evade
+from robust.measure import evade
 from robust.recommenders.checkpoint import load, save
 from robust.recommenders.protocols import Fittable, Scorer
 from robust.recommenders.resolve import resolve
 from robust.runner.store import content_hash
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.threat import Budget, Knowledge
 
 NEGATIVES = 100

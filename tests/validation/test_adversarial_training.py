@@ -14,9 +14,12 @@ from robust import plugins
 from robust.attack import EmbeddingAttack
 from robust.datasets import leave_last_out, open_log
 from robust.defense import TrainingDefense
-from robust.measure import Seen, Situation, per_user, perturb
+from robust.measure import perturb
+from robust.ranking import per_user
 from robust.recommenders.protocols import Fittable, Recommender
 from robust.recommenders.resolve import resolve
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.threat import Budget, Degrade, Knowledge
 from tests.validation.protocol import interval
 

@@ -16,9 +16,12 @@ from robust.attack import EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.datasets import Split, k_core, leave_last_out, open_log
 from robust.defense import TrainingDefense
 from robust.log import InteractionLog
-from robust.measure import Seen, Situation, evade, per_user, perturb
+from robust.measure import evade, perturb
+from robust.ranking import per_user
 from robust.recommenders.protocols import Fittable, Recommender, Resumable
 from robust.recommenders.resolve import resolve
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.statistics import limits
 from robust.threat import Budget, Degrade, Knowledge, Promote
 
@@ -125,7 +128,7 @@ def test_a_million_rows_are_read_filtered_and_split_in_two_seconds(log: Interact
 
 
 def test_ranking_metrics_take_under_a_second(situation: Situation, victim: Recommender) -> None:
-    from robust.measure import rank_scores
+    from robust.ranking import rank_scores
 
     scores = np.concatenate([cast(Any, victim).score(part) for part in situation.sequences.chunks(256)])
     started = time.perf_counter()

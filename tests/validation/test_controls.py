@@ -18,8 +18,11 @@ from scipy.stats import ttest_1samp
 from robust import plugins
 from robust.attack import AnyGoal, Attack, EmbeddingAttack, EvasionAttack
 from robust.datasets import Split, leave_last_out, open_log
-from robust.measure import Ranking, Seen, Situation, evade, perturb
+from robust.measure import evade, perturb
+from robust.ranking import Ranking
 from robust.recommenders.protocols import Recommender
+from robust.seen import Seen
+from robust.situation import Situation
 from robust.statistics import correct_failures
 from robust.threat import Budget, Degrade, Demote, Knowledge, Promote
 from tests.validation.protocol import fitted, interval, spread_over_popularity

@@ -17,8 +17,9 @@ from robust import plugins
 from robust.access import AccessView
 from robust.attack import PoisoningAttack
 from robust.datasets import Split, k_core, leave_last_out, open_log
-from robust.measure import Seen, per_user, rank
+from robust.ranking import per_user, rank
 from robust.recommenders.protocols import Recommender, Resumable
+from robust.seen import Seen
 from robust.threat import Budget, GoalSpec, Knowledge
 from tests.validation.protocol import fitted
 

@@ -19,10 +19,11 @@ from robust.access import AccessView
 from robust.attack import PoisoningAttack
 from robust.datasets import Split, leave_last_out, open_log
 from robust.log import Int32, InteractionLog, LogEdit
-from robust.measure import Ranking, Seen, per_user, rank
 from robust.metrics.stability import frbo
+from robust.ranking import Ranking, per_user, rank
 from robust.recommenders.protocols import Fittable, Recommender
 from robust.recommenders.resolve import resolve
+from robust.seen import Seen
 from robust.threat import Budget, Degrade, Knowledge
 from tests.validation.protocol import interval
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.errors import NotApplicable
+from robust.frozen import Frozen
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.recommenders.adapt import adapt
 from robust.recommenders.fingerprint import is_fitted
@@ -24,7 +25,6 @@ from robust.testing.conformance.base import Check, require
 from robust.testing.conformance.generators import moved_generators
 from robust.testing.conformance.relabelling import relabelling_after_fit
 from robust.testing.conformance.subject import Recommended
-from robust.threat import Frozen
 
 USERS, ROWS = 200, 20
 BRIEF = {"max_steps": 60, "min_steps": 60, "batch_size": 16}

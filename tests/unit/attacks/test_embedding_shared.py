@@ -17,10 +17,12 @@ from robust.attacks.embedding.universal import Universal
 from robust.attacks.objective import objective_for
 from robust.errors import BudgetExceeded, InputError, NotApplicable, RobustError
 from robust.log import SequenceBatch
-from robust.measure import Situation, per_user, perturb
+from robust.measure import perturb
 from robust.metrics.full_ranking import rank_of_truth
+from robust.ranking import per_user
 from robust.recommenders.item_table import with_item_embeddings
 from robust.recommenders.recurrent import GRU4Rec
+from robust.situation import Situation
 from robust.threat import Budget, Degrade, Demote, Knowledge, Promote
 from tests.toys import LinearBag, ListsOnly, chain_log, random_sequences, view
 

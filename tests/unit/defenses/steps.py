@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from robust.log import InteractionLog
 from robust.recommenders.dropout import OFF, Dropout
 from robust.recommenders.neural import NeuralRecommender
+from robust.recommenders.objective import Softmax, Step, make_step
 from robust.recommenders.recurrent import GRU4Rec
-from robust.recommenders.training import Softmax, Step, make_step
 from robust.recommenders.windows import batches, cut
 from tests.toys import chain_log
 

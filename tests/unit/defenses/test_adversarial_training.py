@@ -27,9 +27,9 @@ from robust.recommenders.bert4rec import BERT4Rec
 from robust.recommenders.caser import Caser
 from robust.recommenders.narm import NARM
 from robust.recommenders.neural import NeuralRecommender
+from robust.recommenders.objective import Step
 from robust.recommenders.recurrent import GRU4Rec, LSTM4Rec
 from robust.recommenders.sasrec import SASRec
-from robust.recommenders.training import Step
 from tests.toys import LinearBag, chain_log
 from tests.unit.defenses.steps import FULL, SMALL, a_step, columns_of, plain_loss, step_of, unit, watched
 

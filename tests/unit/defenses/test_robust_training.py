@@ -33,9 +33,9 @@ from robust.recommenders.dropout import OFF
 from robust.recommenders.ensemble import Ensemble
 from robust.recommenders.narm import NARM
 from robust.recommenders.neural import NeuralRecommender
+from robust.recommenders.objective import Softmax, Step, make_step
 from robust.recommenders.recurrent import GRU4Rec, LSTM4Rec
 from robust.recommenders.sasrec import SASRec
-from robust.recommenders.training import Softmax, Step, make_step
 from robust.recommenders.windows import Batch, batches, cut
 from robust.runner.flags import ZERO_GRADIENT
 from robust.sanity import zero_gradient_share

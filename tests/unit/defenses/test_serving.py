@@ -21,8 +21,8 @@ from robust.defenses.serving.rounding import Rounding
 from robust.defenses.serving.shuffled_ties import ShuffledTies
 from robust.errors import BudgetExceeded, NotApplicable, NotKnown, RobustError
 from robust.log import Int32, InteractionLog, SequenceBatch
-from robust.measure import Situation
 from robust.recommenders.protocols import Float32, capabilities
+from robust.situation import Situation
 from robust.threat import Budget, Degrade, Knowledge
 from tests.toys import LinearBag, ListsOnly, random_sequences
 

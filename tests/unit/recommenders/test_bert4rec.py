@@ -16,8 +16,8 @@ from robust.log import SequenceBatch
 from robust.recommenders.bert4rec import BERT4Rec
 from robust.recommenders.dropout import OFF
 from robust.recommenders.encoder import Encoder
+from robust.recommenders.objective import Step
 from robust.recommenders.task import Task
-from robust.recommenders.training import Step
 from robust.recommenders.windows import Batch
 from tests.toys import chain_log
 

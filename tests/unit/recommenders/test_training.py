@@ -17,10 +17,11 @@ from robust.recommenders.caser import Caser
 from robust.recommenders.dropout import OFF, Dropout
 from robust.recommenders.narm import NARM
 from robust.recommenders.neural import NeuralRecommender
+from robust.recommenders.objective import Objective, Softmax, Step, make_step, plain
 from robust.recommenders.recurrent import GRU4Rec, LSTM4Rec, RNN4Rec
 from robust.recommenders.sasrec import SASRec
 from robust.recommenders.settings import TrainingSettings
-from robust.recommenders.training import Objective, Softmax, Step, learning_rate, make_step, plain
+from robust.recommenders.training import learning_rate
 from robust.recommenders.windows import Batch, batches, cut
 from tests.toys import chain_log
 
