@@ -9,6 +9,7 @@ from robust.compare import compare
 from robust.compare.console import print_comparison
 from robust.compare.runs import read_run
 from robust.errors import InputError
+from robust.visible import message
 
 PRIORITY = (1, 2, 3, 4)
 """Of two exit codes the first that either has: worse or a broken bound, not comparable, an error, undecided."""
@@ -35,7 +36,7 @@ def compare_with(baseline: Path, out: Path, code: int, *, strict: bool) -> int:
     try:
         comparison = compare(baseline, out)
     except InputError as error:
-        sys.stderr.write(f"robust: {error}\n")
+        sys.stderr.write(f"robust: {message(str(error))}\n")
         return first_of(code, 2)
     print_comparison(comparison)
     return first_of(code, comparison.exit_code(strict=strict))

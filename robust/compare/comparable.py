@@ -22,7 +22,6 @@ LOG = {
     "users": "users of the log",
     "items": "items of the log",
     "evaluated_users": "evaluated users",
-    "split": "split",
     "seen": "treatment of items already seen",
 }
 PROTOCOL = {"users": "most users evaluated", "split": "split", "retrain": "retraining"}
@@ -60,7 +59,9 @@ def check_comparable(base: Run, candidate: Run) -> Pairing:
         raise _refusal(base, candidate, reasons)
     pairing = _paired(before, after, victims)
     if not any(a.id in base.values and b.id in candidate.values for a, b in pairing.cells):
-        raise _refusal(base, candidate, ["not one cell was measured in both"])
+        stopped = dict.fromkeys(cell.reason for pair in pairing.cells for cell in pair if not cell.points)
+        why = "; ".join(reason for reason in stopped if reason)
+        raise _refusal(base, candidate, [f"not one cell was measured in both{why and f': {why}'}"])
     return Pairing(pairing.cells, pairing.missing, _notes(base, candidate, victims))
 
 
@@ -82,7 +83,10 @@ def _log(base: Results, candidate: Results) -> list[str]:
     if None in digests:
         return [*found, "a run does not say which data it stands on (made by an older version): review again"]
     if digests[0] != digests[1] and not found:
-        return ["other data: the train rows, the evaluated users or their true next items are not the same"]
+        return [
+            "other data: the train rows, the evaluated users or their true next items are not the same, or items are "
+            "numbered in another order (--vocabulary)"
+        ]
     return found
 
 
@@ -113,7 +117,22 @@ def _threat(name: str, base: Mapping[str, Any], candidate: Mapping[str, Any]) ->
 
 
 def _differs(what: str, base: Any, candidate: Any) -> str:
-    return f"other {what}: {_short(base)} there, {_short(candidate)} here"
+    there, here = _telling(base, candidate)
+    return f"other {what}: {_short(there)} there, {_short(here)} here"
+
+
+def _telling(base: Any, candidate: Any) -> tuple[Any, Any]:
+    """Both without the statements that are the same in all of their entries, so that what differs is not lost."""
+    sides = [value if isinstance(value, list) else [value] for value in (base, candidate)]
+    entries = [entry for side in sides for entry in side]
+    if not entries or not all(isinstance(entry, Mapping) for entry in entries):
+        return base, candidate
+    keys = [key for key in entries[0] | entries[-1] if any(e.get(key) != entries[0].get(key) for e in entries)]
+    told = [[{key: entry.get(key) for key in keys} for entry in side] for side in sides]
+    there, here = (
+        one if isinstance(value, list) else one[0] for one, value in zip(told, (base, candidate), strict=True)
+    )
+    return there, here
 
 
 def _short(value: Any) -> str:
@@ -162,5 +181,10 @@ def _notes(base: Run, candidate: Run, victims: Mapping[str, str]) -> list[str]:
         notes.append(
             f"The base was measured by seqrobust {before.get('seqrobust')}, the candidate by "
             f"{after.get('seqrobust')}: attacks may have changed between them."
+        )
+    old, new = (dict(environment.get("sources") or {}) for environment in (before, after))
+    if changed := {name: None for name in old if name in new and old[name] != new[name]}:
+        notes.append(
+            f"The source of {_names(changed)} changed between the runs: if what it does did, review both again."
         )
     return notes

@@ -12,7 +12,7 @@ from robust.compare.record import CellComparison, Comparison, Outcome
 from robust.compare.words import amount, levels, name_of, span
 from robust.metrics.registry import metric_name
 from robust.report.markdown import MAX_CHARACTERS, code, escape, table
-from robust.report.text import visible
+from robust.visible import one_line
 
 STYLES: dict[Outcome, str] = {"worse": "bold red", "can't be told": "yellow", "better": "green", "not worse": "cyan"}
 WORDS: dict[Outcome, str] = {
@@ -27,11 +27,11 @@ ROOMY = 110
 
 
 def presentable(comparison: Comparison) -> Comparison:
-    """The same with every text made `visible`."""
+    """The same with every text made visible, on one line."""
 
     def shown(value: Any) -> Any:
         if isinstance(value, str):
-            return visible(value)
+            return one_line(value)
         if isinstance(value, list):
             return [shown(one) for one in value]
         return {key: shown(one) for key, one in value.items()} if isinstance(value, dict) else value

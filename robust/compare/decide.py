@@ -9,7 +9,8 @@ from base to candidate,
     can't be told   neither
 
 as in the figure of the CONSORT extension to non-inferiority trials (Piaggio et al., JAMA 2012). "Not worse" is not
-corrected: that no cell is worse is an intersection-union claim, each part of which holds at α.
+corrected: that no cell is worse is an intersection-union claim, each part of which holds at α. One model twice, known
+by its hash, that gave every user the same is not worse without a test.
 """
 
 from __future__ import annotations
@@ -18,17 +19,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from robust.compare.comparable import Pairing
 from robust.compare.record import CellComparison, Change, Comparison, Outcome, ThreatComparison, Version, gravest
-from robust.compare.runs import Run, Values
+from robust.compare.runs import Run
+from robust.compare.seeds import pair_seeds
 from robust.compare.words import headline, reason_of, summary_of
 from robust.errors import InputError, NotApplicable
 from robust.runner.results import CellResult
 from robust.statistics import Kind, Limits, adjusted_p
 from robust.statistics.differences import Difference, difference
-
-FEWEST_SEEDS = 3
-"""With fewer, nobody knows how models retrained under other seeds differ."""
 
 HELD_BACK = {
     "changed_nothing": "the attack changed nothing",
@@ -37,7 +38,7 @@ HELD_BACK = {
     "black_box_stronger": "an attack that sees less did more",
     "transfer_stronger": "an attack planned on another model did more",
 }
-"""Flags by which an attack on the candidate is no measure of its robustness, if the base's has them not."""
+"""Flags by which an attack on one model is no measure of its robustness, if the other's has them not."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +92,7 @@ def decide(base: Run, candidate: Run, pairing: Pairing, margins: Margins, *, alp
         obstacle = _obstacle(before, after)
         if obstacle is None:
             try:
-                found[cell.cell] = _measured(
-                    cell, before, after, base.values[before.id], candidate.values[after.id], alpha
-                )
+                found[cell.cell] = _measured(cell, before, after, base, candidate, alpha)
                 continue
             except (NotApplicable, InputError) as error:
                 obstacle = str(error)
@@ -104,15 +103,20 @@ def decide(base: Run, candidate: Run, pairing: Pairing, margins: Margins, *, alp
     for cell, (before, after) in zip(cells, pairing.cells, strict=True):
         if cell.cell in found:
             cell.p_worse, cell.p_better = p_worse[cell.cell], p_better[cell.cell]
+            if _unchanged((base, before), (candidate, after)):
+                cell.outcome, cell.reason = "not worse", "it is the same model, and every user got the same"
+                continue
             cell.outcome = outcome(found[cell.cell], p_worse[cell.cell], p_better[cell.cell], cell.margin, alpha)
             blind = _held_back(before, after) if cell.outcome in ("better", "not worse") else ""
             cell.outcome = "can't be told" if blind else cell.outcome
             cell.reason = reason_of(cell, found[cell.cell], len(found), alpha, blind)
+            if cell.outcome == "worse" and (spared := _held_back(after, before)):
+                cell.reason += f" But the attack on the base was held back ({spared}), so it may be no more robust."
     threats = _by_threat(cells, {threat.id: threat.title for threat in candidate.results.threats})
     whole = gravest([threat.outcome for threat in threats])
     return Comparison(
         outcome=whole,
-        headline=headline(whole, cells, threats),
+        headline=headline(whole, cells, threats, len(pairing.missing)),
         base=_version(base),
         candidate=_version(candidate),
         dataset=candidate.results.dataset.name,
@@ -141,26 +145,6 @@ def outcome(found: Difference, p_worse: float, p_better: float, margin: float, a
     if p_worse <= alpha:
         return "worse"
     return "better" if found.loss is None and p_better <= alpha else "can't be told"
-
-
-def align(base: Sequence[int], candidate: Sequence[int]) -> tuple[list[int], list[int], bool]:
-    """Which rows of two runs are compared, and whether seed by seed.
-
-    Seed by seed where one run has all the seeds of the other (they share targets and the attack's randomness); the
-    rest is left out then. Otherwise seeds are independent, and one that is in both counts in the smaller run only.
-    """
-    shared = [seed for seed in base if seed in set(candidate)]
-    if shared and len(shared) == min(len(base), len(candidate)):
-        return [list(base).index(seed) for seed in shared], [list(candidate).index(seed) for seed in shared], True
-    keep = [list(range(len(base))), list(range(len(candidate)))]
-    larger = 1 if len(candidate) >= len(base) else 0
-    keep[larger] = [row for row in keep[larger] if (base, candidate)[larger][row] not in set(shared)]
-    return keep[0], keep[1], False
-
-
-def _fixed(cell: CellResult) -> bool:
-    """Whether it is one fixed model: only such a one has limits with one seed."""
-    return len(cell.seeds) == 1 and cell.metrics[cell.bound.metric].low is not None
 
 
 def _described(base: CellResult, candidate: CellResult, margins: Margins) -> CellComparison:
@@ -194,34 +178,28 @@ def _obstacle(base: CellResult, candidate: CellResult) -> str | None:
 
 
 def _measured(
-    cell: CellComparison, before: CellResult, after: CellResult, base: Values, candidate: Values, alpha: float
+    cell: CellComparison, before: CellResult, after: CellResult, base: Run, candidate: Run, alpha: float
 ) -> Difference:
     """Fill in what a pair of cells shows.
 
     Raises:
-        NotApplicable: too few seeds, or nobody to measure. InputError: values outside the metric's range.
+        NotApplicable: seeds or targets that do not fit, or nobody to measure. InputError: values outside the metric's
+            range.
     """
-    fixed = _fixed(before), _fixed(after)
-    rows = align(base.seeds, candidate.seeds)
-    if any(fixed):  # a model that no seed changes is paired with all seeds of the other
-        rows = list(range(len(base.seeds))), list(range(len(candidate.seeds))), False
-    for name, lone, kept in zip(("base", "candidate"), fixed, rows[:2], strict=True):
-        if not lone and len(kept) < FEWEST_SEEDS:
-            raise NotApplicable(
-                f"too few seeds: {len(kept)} of the {name} can be used, and what is trained needs {FEWEST_SEEDS}"
-            )
+    rows = pair_seeds(base, candidate, (before, after))
+    own, new = base.values[before.id], candidate.values[after.id]
     found = difference(
-        (base.clean[rows[0]], base.attacked[rows[0]]),
-        (candidate.clean[rows[1]], candidate.attacked[rows[1]]),
+        (own.clean[rows.base], own.attacked[rows.base]),
+        (new.clean[rows.candidate], new.attacked[rows.candidate]),
         kind=cell.kind,
         alpha=alpha,
-        same_seeds=rows[2],
+        same_seeds=rows.same_seeds,
     )
     cell.base_clean, cell.base_attacked, cell.candidate_clean, cell.candidate_attacked = found.means
     cell.loss, cell.deeper, cell.clean = (_change(limits) for limits in (found.loss, found.deeper, found.clean))
-    cell.n_users, cell.same_seeds = found.n_users, rows[2]
-    cell.base_seeds = [base.seeds[row] for row in rows[0]]
-    cell.candidate_seeds = [candidate.seeds[row] for row in rows[1]]
+    cell.n_users, cell.same_seeds = found.n_users, rows.same_seeds
+    cell.base_seeds = [own.seeds[row] for row in rows.base]
+    cell.candidate_seeds = [new.seeds[row] for row in rows.candidate]
     return found
 
 
@@ -229,10 +207,21 @@ def _change(limits: Limits | None) -> Change | None:
     return None if limits is None else Change(mean=limits.mean, low=limits.low, high=limits.high)
 
 
-def _held_back(base: CellResult, candidate: CellResult) -> str:
-    """Why an attack on the candidate shows nothing of its robustness, though it did on the base's; or nothing."""
-    known = {flag.name for flag in base.flags}
-    new = [flag.name for flag in candidate.flags if flag.name in HELD_BACK and flag.name not in known]
+def _unchanged(*sides: tuple[Run, CellResult]) -> bool:
+    """Whether it is known to be one model twice, with the same answers: no limits are needed to tell then."""
+    (base, before), (candidate, after) = sides
+    marks = [dict(run.results.environment.get("models") or {}).get(cell.victim) for run, cell in sides]
+    if base.checksum != candidate.checksum and (None in marks or marks[0] != marks[1]):
+        return False
+    old, new = base.values[before.id], candidate.values[after.id]
+    pairs = (old.clean, new.clean), (old.attacked, new.attacked)
+    return all(np.array_equal(*pair, equal_nan=True) for pair in pairs)
+
+
+def _held_back(other: CellResult, cell: CellResult) -> str:
+    """Why an attack on the second shows nothing of its robustness, though it does of the first's; or nothing."""
+    known = {flag.name for flag in other.flags}
+    new = [flag.name for flag in cell.flags if flag.name in HELD_BACK and flag.name not in known]
     return "; ".join(f"{name}: {HELD_BACK[name]}" for name in new)
 
 

@@ -63,6 +63,8 @@ def reason_of(cell: CellComparison, found: Difference, cells: int, alpha: float,
 
 
 def _moved(kind: str, loss: float) -> str:
+    if amount(kind, loss) == amount(kind, 0.0):
+        return "about the base's"
     if kind == "drop":
         return f"{amount(kind, abs(loss))} {'lower' if loss >= 0 else 'higher'} than the base's"
     return f"{amount(kind, abs(loss))} {'above' if loss >= 0 else 'below'} the base's"
@@ -98,16 +100,19 @@ def summary_of(outcome: Outcome, cells: Sequence[CellComparison]) -> str:
     return f"{said}; {told}" if said else told
 
 
-def headline(outcome: Outcome, cells: Sequence[CellComparison], threats: Sequence[ThreatComparison]) -> str:
-    """The answer in a sentence."""
+def headline(
+    outcome: Outcome, cells: Sequence[CellComparison], threats: Sequence[ThreatComparison], missing: int
+) -> str:
+    """The answer in a sentence, and how many cells only one run has."""
     count = {word: sum(cell.outcome == word for cell in cells) for word in ("worse", "can't be told", "better")}
     untold = count["can't be told"]
     total = f"{len(cells)} cell{'s' if len(cells) != 1 else ''}"
+    left = f" Not compared: {missing} that only one run has." if missing else ""
     if outcome == "worse":
         named = ", ".join(threat.title for threat in threats if threat.outcome == "worse")
-        return f"The candidate is less robust: worse in {count['worse']} of {total} ({named})."
+        return f"The candidate is less robust: worse in {count['worse']} of {total} ({named}).{left}"
     if outcome == "can't be told":
-        return f"No cell is shown to be worse, but {untold} of {total} can't be told."
+        return f"No cell is shown to be worse, but {untold} of {total} can't be told.{left}"
     if outcome == "better":
-        return f"The candidate is no less robust, and better in {count['better']} of {total}."
-    return f"The candidate is no less robust: not worse in any of {total}."
+        return f"The candidate is no less robust, and better in {count['better']} of {total}.{left}"
+    return f"The candidate is no less robust: not worse in any of {total}.{left}"

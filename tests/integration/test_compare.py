@@ -116,6 +116,21 @@ def test_the_numbers_are_those_of_the_results(project: Path, robust: Robust) -> 
         assert cell["deeper"]["mean"] == pytest.approx(change)
 
 
+def test_two_read_only_files_are_all_that_a_release_has_to_keep(project: Path, robust: Robust) -> None:
+    before = json.loads(robust("compare", "base", "other", "--json").out)
+    kept = Path("elsewhere/v1")
+    kept.mkdir(parents=True)
+    for name in ("results.json", "users.parquet"):
+        Path("base", name).rename(kept / name)
+        (kept / name).chmod(0o400)
+    shutil.rmtree("base")
+    Path("versions.py").unlink()
+    after = json.loads(robust("compare", kept, "other", "--json").out)
+    assert after["base"].pop("run") == str(kept)
+    assert before["base"].pop("run") == "base"
+    assert after == before
+
+
 def test_a_planted_weakness_is_worse_and_review_says_so_at_once(project: Path, robust: Robust) -> None:
     command = ("review", "two.yaml", "--model", "versions:Gullible", "--engine", "serial", "--out", "new")
     answer = robust(*command, "--baseline", "base")

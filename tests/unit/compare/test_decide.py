@@ -1,98 +1,26 @@
-"""Which outcome follows from which interval, how seeds pair, and what keeps two runs from being compared."""
+"""Which outcome follows from which interval, and how seeds, users and targets pair."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy import stats
 
 from robust.compare.baseline import first_of
 from robust.compare.comparable import check_comparable
-from robust.compare.console import print_comparison, render_markdown
-from robust.compare.decide import Margins, adjusted, align, decide, outcome
-from robust.compare.record import Comparison
+from robust.compare.decide import Margins, adjusted, decide, outcome
 from robust.compare.runs import Run, Values
+from robust.compare.seeds import Rows, align
 from robust.errors import InputError
-from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Point, Results, ThreatResult
+from robust.runner.records import ItemResult, TargetResult
+from robust.runner.results import BoundResult, Flag, MetricResult
 from robust.statistics import Limits
 from robust.statistics.differences import Difference
-from tests.unit.report.example import example
-
-USERS = 800
-SCENARIO: dict[str, Any] = {
-    "split": "leave-last-out",
-    "users": 1000,
-    "seeds": [3],
-    "retrain": {"warm": 0.25},
-    "threats": [
-        {
-            "id": "edits",
-            "title": "Edits",
-            "goal": {"degrade": True},
-            "knowledge": {"log": "full"},
-            "attacks": [{"name": "substitution", "parameters": {}}],
-            "budgets": [{"edits": 1}, {"edits": 2}],
-            "defenses": [{"name": "none"}],
-            "plan": ["plain"],
-            "surrogate": {"name": "gru4rec"},
-            "bound": {"metric": "ndcg@10", "kind": "drop", "limit": 0.1},
-        }
-    ],
-}
-
-
-def run(
-    levels: tuple[float, ...] = (0.3, 0.2), seeds: tuple[int, ...] = (0, 1, 2), clean: float = 0.5, **more: Any
-) -> Run:
-    """A run with a cell for each attacked level; users differ, and so do seeds, a little."""
-    rng = np.random.default_rng(sum(seeds))
-    user = np.random.default_rng(9).random(USERS)
-    victim, cells, values = more.pop("victim", "gru4rec"), [], {}
-    for edits, level in enumerate(levels, start=1):
-        draw = 0.02 * rng.standard_normal((2, len(seeds), 1))
-        before, after = (np.clip(m * (0.5 + user) * (1 + d), 0, 1) for m, d in zip((clean, level), draw, strict=True))
-        fixed = len(seeds) == 1
-        cell = CellResult(
-            id=f"edits/{victim}/substitution/{edits}",
-            threat="edits",
-            victim=victim,
-            attack="substitution",
-            goal="degrade",
-            budget=f"{edits} edits",
-            planned_on="plain",
-            measured_on="plain",
-            seeds=list(seeds),
-            n_users=USERS,
-            bound=BoundResult(metric="ndcg@10", kind="drop", limit=0.1),
-            verdict="PASS",
-            metrics={
-                "ndcg@10": MetricResult(clean=0.5, attacked=level, change=0.4, low=0.3 if fixed else None, high=0.5)
-            },
-            points=[
-                Point(seed=seed, clean=float(c.mean()), attacked=float(a.mean()), change=0.4)
-                for seed, c, a in zip(seeds, before, after, strict=True)
-            ],
-        )
-        cells.append(cell.model_copy(update=more.get("cell", {})))
-        values[cell.id] = Values(seeds, before, after)
-    results = example().model_copy(
-        update={
-            "cells": cells,
-            "threats": [ThreatResult(id="edits", title="Edits", verdict="PASS", summary="", cells=[])],
-            "scenario": copy.deepcopy(SCENARIO),
-            "environment": {"data": "d" * 32, "seqrobust": "0.1.0"},
-        }
-    )
-    return Run(Path(more.get("folder", "a")), results, more.get("checksum", str(seeds)), values)
-
-
-def compared(base: Run, candidate: Run) -> Comparison:
-    return decide(base, candidate, check_comparable(base, candidate), Margins(), alpha=0.05)
+from tests.unit.compare.example import USERS, compared, run
 
 
 def found(low: float, high: float) -> Difference:
@@ -137,8 +65,10 @@ def test_the_correction_is_holms() -> None:
         ((0, 1, 2, 3, 4), (4, 5, 6), ([0, 1, 2, 3], [0, 1, 2], False)),
     ],
 )
-def test_how_seeds_pair(base: tuple[int, ...], candidate: tuple[int, ...], expected: object) -> None:
-    assert align(base, candidate) == expected
+def test_how_seeds_pair(
+    base: tuple[int, ...], candidate: tuple[int, ...], expected: tuple[list[int], list[int], bool]
+) -> None:
+    assert align(base, candidate) == Rows(*expected)
 
 
 def test_margins_are_read_and_refused() -> None:
@@ -189,6 +119,31 @@ def test_where_a_loss_comes_from_is_said() -> None:
     assert "takes more" in compared(run((0.3,)), run((0.2,))).cells[0].reason
 
 
+def test_a_cell_that_stands_twice_is_corrected_for_two() -> None:
+    base, candidate = run((0.3, 0.3)), run((0.29, 0.29), seeds=(5, 6, 7))
+    for one in (base, candidate):
+        first, second = one.values
+        one.values[second] = one.values[first]
+    both, alone = compared(base, candidate).cells, compared(run((0.3,)), run((0.29,), seeds=(5, 6, 7))).cells[0]
+    assert alone.p_worse is not None
+    assert 0 < alone.p_worse < 0.5
+    assert [cell.p_worse for cell in both] == pytest.approx([2 * alone.p_worse] * 2)
+
+
+def test_what_seeds_share_cancels_only_where_they_are_the_same() -> None:
+    base = run((0.3,))
+    ((name, values),) = base.values.items()
+    wild = values.attacked * np.array([[0.5], [1.0], [1.5]])
+    base.values[name] = replace(values, attacked=wild)
+    widths = []
+    for seeds in ((0, 1, 2), (5, 6, 7)):
+        lower = {name: Values(seeds, values.clean, 0.9 * wild)}
+        loss = compared(base, replace(run((0.27,), seeds=seeds), values=lower)).cells[0].loss
+        assert loss is not None
+        widths.append(loss.high - loss.low)
+    assert widths[1] > 5 * widths[0]
+
+
 def test_only_the_shared_seeds_count_where_one_run_has_all_of_the_other() -> None:
     base = run((0.3,), seeds=(7, 0, 1, 2, 8))
     (values,) = base.values.values()
@@ -214,6 +169,70 @@ def test_a_fixed_model_needs_no_seeds() -> None:
     assert compared(run(), run((0.2, 0.1), seeds=(0,))).outcome == "worse"
 
 
+def promoting(found: Run, *draws: tuple[int, str]) -> Run:
+    """The run as one that promotes an item under each seed."""
+    targets = [
+        TargetResult(goal="promote any*1", threats=["edits"], seeds=[seed], items=[ItemResult(id=item)])
+        for seed, item in draws
+    ]
+    return replace(found, results=found.results.model_copy(update={"targets": targets}))
+
+
+def test_a_fixed_model_is_compared_on_the_same_targets_only() -> None:
+    base, ruined = promoting(run(seeds=(0,)), (0, "a")), run((0.2, 0.1), seeds=(5,))
+    assert compared(base, promoting(ruined, (5, "a"))).outcome == "worse"
+    lucky = compared(base, promoting(ruined, (5, "b")))
+    assert {cell.outcome for cell in lucky.cells} == {"can't be told"}
+    assert "other targets" in lucky.cells[0].reason
+    trained = promoting(run((0.2, 0.1)), (0, "a"), (1, "b"), (2, "c"))
+    assert compared(base, trained).outcome == "can't be told"
+    drawn_anew = promoting(run(), (0, "a"), (1, "b"), (2, "c")), promoting(run(seeds=(5, 6, 7)), (5, "d"), (6, "e"))
+    assert compared(*drawn_anew).outcome == "not worse"
+
+
+def test_one_model_twice_is_not_worse_however_little_its_ruin_leaves_to_tell() -> None:
+    def marked(mark: str, level: float = 0.002) -> Run:
+        found = run((level,), seeds=(0,), checksum=f"{mark} {level}")
+        found.results.environment["models"] = {"gru4rec": mark}
+        return found
+
+    cell = compared(marked("a"), replace(marked("a"), checksum="again")).cells[0]
+    assert (cell.outcome, cell.reason) == ("not worse", "it is the same model, and every user got the same")
+    assert compared(marked("a"), marked("a")).cells[0].outcome == "not worse"
+    assert compared(marked("a"), marked("b")).cells[0].outcome == "can't be told"
+    assert compared(marked("a"), marked("a", 0.0021)).cells[0].outcome == "can't be told"
+    unknown = [replace(run((0.002,), seeds=(0,)), checksum=checksum) for checksum in "ab"]
+    assert compared(*unknown).cells[0].outcome == "can't be told"
+    assert "is about the base's" in compared(*unknown).cells[0].reason
+
+
+@pytest.mark.parametrize("kind", ["drop", "rise"])
+def test_outcomes_are_those_of_scipys_t_tests(kind: str) -> None:
+    """Two fixed models: plus-two, then one-sided tests of the margin, of a loss and of a gain."""
+    bound = {"bound": BoundResult(metric="ndcg@10", kind=kind, limit=0.1)}
+    base, rng, told = run((0.3,), seeds=(0,), cell=bound), np.random.default_rng(8), Counter[str]()
+    margins = Margins(0.15, 0.05)
+    for level in np.linspace(0.15, 0.45, 40):
+        hits = [(rng.random((1, USERS)) < mean).astype(float) for mean in (0.3, level)]
+        name = "edits/gru4rec/substitution/1"
+        old, new = (replace(base, values={name: Values((0,), hit, hit)}, checksum=str(hit)) for hit in hits)
+        before, after = (hit[0] if kind == "drop" else -hit[0] for hit in hits)  # more is better
+        margin, worst = (0.15 * before, -0.85) if kind == "drop" else (0.05, -0.95)
+        z = after - before + margin
+        p = {
+            "inside": stats.ttest_1samp([*z, worst, worst], 0, alternative="greater").pvalue,
+            "loss": stats.ttest_1samp([*(after - before), 1, 1], 0, alternative="less").pvalue,
+            "gain": stats.ttest_1samp([*(after - before), -1, -1], 0, alternative="greater").pvalue,
+        }
+        if p["inside"] <= 0.05:
+            expected = "better" if p["gain"] <= 0.05 else "not worse"
+        else:
+            expected = "worse" if p["loss"] <= 0.05 else "can't be told"
+        assert decide(old, new, check_comparable(old, new), margins, alpha=0.05).outcome == expected, level
+        told[expected] += 1
+    assert len(told) == 4, told
+
+
 @pytest.mark.parametrize(
     ("update", "reason"),
     [
@@ -237,6 +256,9 @@ def test_an_attack_that_was_held_back_shows_no_robustness() -> None:
     assert "held back" in masked.cells[0].reason
     assert {cell.outcome for cell in compared(run(cell=flag), run((0.45, 0.4), cell=flag)).cells} == {"better"}
     assert compared(run(), run((0.2, 0.1), cell=flag)).outcome == "worse"
+    spared = compared(run(cell=flag), run((0.2, 0.1)))
+    assert spared.outcome == "worse"
+    assert "may be no more robust" in spared.cells[0].reason
 
 
 def test_one_model_each_is_paired_whatever_it_is_called() -> None:
@@ -248,102 +270,5 @@ def test_one_model_each_is_paired_whatever_it_is_called() -> None:
 def test_a_cell_of_one_run_only_is_listed() -> None:
     comparison = compared(run(), run((0.3,)))
     assert comparison.missing == ["edits/gru4rec/substitution/2: only in the base"]
+    assert comparison.headline.endswith("not worse in any of 1 cell. Not compared: 1 that only one run has.")
     assert comparison.exit_code(strict=True) == 4
-
-
-# --- what cannot be compared
-
-
-def changed(results: Results, change: Callable[[Results], object]) -> Results:
-    copied = results.model_copy(deep=True)
-    change(copied)
-    return copied
-
-
-@pytest.mark.parametrize(
-    ("change", "reason"),
-    [
-        (lambda r: r.environment.update(data="e" * 32), "the train rows, the evaluated users or their true next items"),
-        (lambda r: r.environment.pop("data"), "does not say which data"),
-        (lambda r: setattr(r.dataset, "rows", 7), "other rows of the log"),
-        (lambda r: setattr(r.dataset, "seen", "exclude"), "already seen"),
-        (lambda r: r.scenario.update(split={"global-time": 0.9}), "other split"),
-        (lambda r: r.scenario.update(users=50), "other most users evaluated: 1000 there, 50 here"),
-        (lambda r: r.scenario.update(retrain="scratch"), "other retraining"),
-        (lambda r: r.scenario["threats"][0].update(budgets=[{"edits": 3}]), "other budgets of the threat 'edits'"),
-        (lambda r: r.scenario["threats"][0]["attacks"][0].update(name="beam"), "other attacks of the threat 'edits'"),
-        (lambda r: r.scenario["threats"][0].update(goal={"promote": "cold*5"}), "other goal"),
-        (lambda r: r.scenario["threats"][0].update(knowledge={"log": "none"}), "other knowledge"),
-        (lambda r: r.scenario["threats"][0]["bound"].update(metric="hr@10"), "other metric bounded"),
-        (lambda r: r.scenario["threats"][0].update(id="moved"), "no threat is in both"),
-        (lambda r: r.cells.clear(), "several models|not one cell"),
-    ],
-)
-def test_runs_that_are_not_comparable_are_refused(change: Callable[[Results], object], reason: str) -> None:
-    base = run()
-    candidate = replace(base, results=changed(base.results, change))
-    with pytest.raises(InputError, match=r"cannot be compared") as refused:
-        check_comparable(base, candidate)
-    assert any(part in str(refused.value) for part in reason.split("|"))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda r: r.scenario.update(seeds=[3, 5], title="Other", accept=[]),
-        lambda r: r.scenario["threats"][0]["bound"].update(limit=0.2),
-        lambda r: r.scenario["threats"][0].update(
-            title="Other", surrogate={"name": "sasrec"}, news="a later version's"
-        ),
-    ],
-)
-def test_what_changes_no_measurement_may_differ(change: Callable[[Results], object]) -> None:
-    base = run()
-    assert len(check_comparable(base, replace(base, results=changed(base.results, change))).cells) == 2
-
-
-def test_every_reason_is_given_at_once() -> None:
-    def change(results: Results) -> None:
-        results.dataset.rows = 7
-        results.scenario["users"] = 50
-
-    base = run()
-    with pytest.raises(InputError, match=r"(?s)rows of the log.*users evaluated"):
-        check_comparable(base, replace(base, results=changed(base.results, change)))
-
-
-# --- what is shown
-
-
-def test_hostile_names_stay_names() -> None:
-    hostile = "<script>|\x1b[31m\u202e@team"
-    candidate = run((0.2, 0.1), victim=hostile, folder="x|y`z")
-    candidate.results.threats[0].title = hostile
-    for cell in candidate.results.cells:
-        cell.attack = "a|b\n# c"
-    base = run(victim=hostile)
-    for cell in base.results.cells:
-        cell.attack = "a|b\n# c"
-    text = render_markdown(compared(base, candidate))
-    assert "<script>" not in text
-    assert not {"\x1b", "\u202e"} & set(text)
-    assert "\n# c" not in text
-    rows = [line for line in text.splitlines() if line.startswith("| WORSE")]
-    assert len(rows) == 2
-    assert {line.replace("\\|", "").count("|") for line in rows} == {9}
-
-
-def test_the_console_says_what_the_markdown_says(capsys: pytest.CaptureFixture[str]) -> None:
-    comparison = compared(run(), run((0.2, 0.2)))
-    print_comparison(comparison)
-    shown = " ".join(capsys.readouterr().out.split())
-    for text in (shown, " ".join(render_markdown(comparison).split())):
-        assert comparison.headline in text
-        assert "WORSE" in text
-        assert "compared seed by seed" in text
-    assert f"{comparison.cells[0].base_attacked:.3f}" in shown
-
-
-def test_a_comparison_reads_back() -> None:
-    comparison = compared(run(), run((0.2, 0.2)))
-    assert Comparison.model_validate_json(comparison.model_dump_json(by_alias=True)) == comparison
