@@ -34,6 +34,10 @@ class ModelFault(RobustError):
     """The recommender under test misbehaved while it was asked: it raised, or returned NaN or a wrong shape."""
 
 
+class EndpointFault(ModelFault):
+    """A model that somebody else runs did not answer, or wrongly: unlike a model at hand, it may do better later."""
+
+
 class BudgetExceeded(RobustError):
     """An attack spent more than it was granted; its cell is an ERROR, never a result."""
 

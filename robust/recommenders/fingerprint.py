@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from robust.errors import RobustError
+from robust.errors import EndpointFault, InputError, RobustError
 from robust.log import SequenceBatch
+from robust.recommenders.adapters.http.ledger import QueriesSpent
 from robust.recommenders.protocols import Recommender
 
 PROBES, PROBE_LENGTH = 64, 10
@@ -40,8 +41,12 @@ def answers_digest(recommender: Recommender) -> str:
     """16 hexadecimal digits of its answers to `PROBES` random sequences: what no look at its attributes can see.
 
     A model whose weights lie deep inside it, in a module's globals, or behind an address changes this when they change.
-    One that answers differently each time is never the same twice, and nothing stored of it is reused. A model that
-    fails on the probes fails again, and is told so, where it is measured.
+    One that answers differently each time is never the same twice, and nothing stored of it is reused. A model at hand
+    that fails on the probes fails again, and is told so, where it is measured.
+
+    Raises:
+        InputError: an endpoint did not answer, or may not be asked. It is the same endpoint still: a mark made of its
+            failure would hide what is stored of it.
     """
     n_items = int(recommender.n_items)
     rng = np.random.default_rng(0)
@@ -49,6 +54,11 @@ def answers_digest(recommender: Recommender) -> str:
     items[np.arange(PROBE_LENGTH) < (PROBE_LENGTH - 1 - np.arange(PROBES) % PROBE_LENGTH)[:, None]] = 0
     try:
         lists = np.asarray(recommender.recommend(SequenceBatch(items), min(n_items, 50)))
+    except (EndpointFault, QueriesSpent) as error:
+        raise InputError(
+            f"{error} It was asked {PROBES} sequences by which a model is known again. Nothing was measured, and what "
+            "an earlier run left is untouched: run the same command again."
+        ) from error
     except RobustError as error:
         return hashlib.sha256(str(error).encode()).hexdigest()[:16]
     return hashlib.sha256(np.ascontiguousarray(lists).tobytes()).hexdigest()[:16]

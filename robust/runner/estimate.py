@@ -9,23 +9,30 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from robust import plugins
 from robust.defense import Cost
+from robust.errors import RobustError
+from robust.recommenders.adapters.http.ledger import asked_in_run
 from robust.recommenders.settings import TrainingSettings
+from robust.runner.asking import Asking, askings
 from robust.runner.engines import closure
+from robust.runner.list_lengths import check_list_lengths
 from robust.runner.looks import clean_steps
-from robust.runner.plan import resolvable
+from robust.runner.obstacles import obstacle, resolvable
 from robust.runner.prepare import BASELINES, Prepared, Request, prepare
-from robust.runner.rehearsal import Rehearsal, rehearse, training_settings
-from robust.runner.steps import Step
+from robust.runner.rehearsal import Rehearsal, endpoints_of, rehearse, training_settings
+from robust.runner.step import Step
+from robust.runner.store import Store
 
 FIT_SECONDS = 1.7e-5  # per row and epoch of a neural victim: 11 s for GRU4Rec on flights, 150 s for SASRec on ml-1m
 COUNTED_SECONDS = 1.0  # a baseline's fit
 PASS_SECONDS = 3e-6  # per sequence position in one forward pass
 PASSES = {"rank": 1.0, "evade": 18.0, "perturb": 25.0}
+UNREHEARSED = "a victim is trained that is not ours, which no rehearsal can shorten"
 LONGER: dict[Cost, float] = {"longer fit": 4.0, "several fits": 3.0}
 """How many times a plain fit a defended one takes, by its class of cost: 2 to 5, and 2 to 4 with default parameters."""
 
@@ -36,7 +43,10 @@ def estimate(request: Request) -> list[dict[str, Any]]:
     Raises:
         InputError: anything that the user has to mend.
     """
+    before = asked_in_run()
     prepared = prepare(request, None)
+    noticed = check_list_lengths(prepared)
+    opened = asked_in_run() - before
     scenario = prepared.scenario
     rows: list[dict[str, Any]] = [
         {"name": "scenario", "value": scenario.title},
@@ -44,40 +54,76 @@ def estimate(request: Request) -> list[dict[str, Any]]:
         {"name": "evaluated users", "value": f"{len(prepared.split.users):,}, seen items {prepared.seen}"},
         {"name": "victims", "value": ", ".join(v.spec.label for v in prepared.victims)},
     ]
-    reasons = Counter(cell.obstacle() or resolvable(cell, request.seed) or "" for cell in prepared.cells)
+    reasons = Counter(obstacle(cell) or resolvable(cell, request.seed) or "" for cell in prepared.cells)
     rows.append({"name": "cells", "value": f"{len(prepared.cells)}, of which {reasons.pop('', 0)} can be measured"})
     rows += [{"name": "not applicable", "value": f"{count}: {reason}"} for reason, count in reasons.items()]
+    rows += [{"name": "note", "value": one} for one in noticed]
     started = time.monotonic()
     rehearsal = rehearse(prepared, request)
     for look in scenario.seeds:
         steps = _steps(prepared, request.seed, look)
-        seconds = sum(_seconds(step, prepared, rehearsal) for step in steps) / request.workers
+        asked = askings(prepared, request, rehearsal, steps, opened)
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(Counter(s.kind for s in steps).items()))
         rows.append({"name": f"steps at {look} seeds", "value": kinds})
-        rows.append(
-            {
-                "name": f"minutes at {look} seeds",
-                "value": f"about {max(seconds / 60, 0.1):.1f} with {request.workers} workers",
-            }
-        )
-        if rehearsal is not None and rehearsal.asked:
-            queries = sum(rehearsal.queries_of(step) for step in steps)
-            rows.append({"name": f"queries at {look} seeds", "value": f"about {queries:,.0f} sequences of an endpoint"})
-    how = "rates of another machine: a victim is trained that is not ours"
+        seconds = sum(_seconds(step, prepared, rehearsal) for step in steps)
+        whole = _shared([seconds, *(one.seconds for one in asked)], asked, request.workers)
+        value = f"about {max(whole / 60, 0.1):.1f} with {request.workers} workers"
+        rows.append({"name": f"minutes at {look} seeds", "value": value})
+        for one in asked:
+            rows.append({"name": f"queries at {look} seeds", "value": one.said()})
+            if (shortage := one.shortage()) is not None:
+                rows.append({"name": f"budget at {look} seeds", "value": shortage})
+    how = f"rates of another machine: {UNREHEARSED}"
     if rehearsal is not None:
         how = f"a rehearsal of one seed in miniature, {time.monotonic() - started:.0f} s"
-        how += f", which asked {rehearsal.asked:,} sequences of an endpoint" if rehearsal.asked else ""
+    elif endpoints_of(scenario):
+        rows.append({"name": "queries", "value": f"not known: {UNREHEARSED}"})
     rows.append({"name": "minutes from", "value": how})
+    rows += [
+        {"name": f"asked of {one.name}", "value": f"{one.opening} sequences so far; {one.pace()}"} for one in asked
+    ]
     block = 4 * 256 * (prepared.log.n_items + 1) / 2**20
     rows.append({"name": "memory", "value": f"about {0.6 + 4 * block / 1024:.1f} GB a worker"})
     return rows
+
+
+def advance_notice(request: Request, prepared: Prepared, store: Store, opened: int) -> list[str]:
+    """What a review is about to ask of endpoints at most, how long that takes, and whether their budgets allow it.
+
+    Nothing where no victim is an endpoint, or where all is there already.
+
+    Args:
+        opened: sequences that were asked of endpoints so far, to open them.
+    """
+    if request.engine == "serial":
+        request = replace(request, workers=1)
+    steps = [step for step in _steps(prepared, request.seed, prepared.scenario.seeds[-1]) if step.key not in store]
+    if not steps or not endpoints_of(prepared.scenario):
+        return []
+    try:
+        rehearsal = rehearse(prepared, request)
+    except RobustError as error:  # what hinders the miniature need not hinder the review
+        return [f"no estimate of what will be asked of endpoints: {error}"]
+    if rehearsal is None:
+        return [f"no estimate of what will be asked of endpoints: {UNREHEARSED}"]
+    asked = [one for one in askings(prepared, request, rehearsal, steps, opened) if one.steps]
+    seconds = sum(_seconds(step, prepared, rehearsal) for step in steps)
+    minutes = _shared([seconds, *(one.seconds for one in asked)], asked, request.workers) / 60
+    lines = [f"{one.said()}; {one.pace()}" for one in asked]
+    lines += [f"about {max(minutes, 0.1):.1f} minutes with {request.workers} workers"] if asked else []
+    return lines + [shortage for one in asked if (shortage := one.shortage()) is not None]
+
+
+def _shared(seconds: Sequence[float], asked: Sequence[Asking], workers: int) -> float:
+    """Seconds with so many workers, which share the rates of the endpoints."""
+    return max([sum(seconds) / workers, *(one.at_least for one in asked)])
 
 
 def _steps(prepared: Prepared, first: int, look: int) -> list[Step]:
     seeds = [first + i for i in range(look)]
     wanted = clean_steps(prepared, seeds)
     for cell in prepared.cells:
-        if cell.obstacle() is None and resolvable(cell, first) is None:
+        if obstacle(cell) is None and resolvable(cell, first) is None:
             for seed in seeds[:1] if cell.fixed else seeds:
                 wanted += cell.steps(seed).steps
     return closure(wanted)

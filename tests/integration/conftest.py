@@ -6,13 +6,19 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from robust import cli
+
+if TYPE_CHECKING:
+    from tests.integration.servers.describe import Describe
+    from tests.integration.servers.project import Whole
+    from tests.integration.servers.start import Server
 
 # a user's project and a third party's package, which run in an environment of their own
 collect_ignore = ["userproject", "thirdparty", "thirdparty_defense"]
@@ -48,6 +54,41 @@ def robust(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return Answer(code, said.out, said.err)
 
     return call
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    """A model behind HTTP, in a process of its own."""
+    from tests.integration.servers.describe import N_ITEMS  # which other tests' environments cannot import
+    from tests.integration.servers.start import serving
+
+    with serving(N_ITEMS) as running:
+        yield running
+
+
+@pytest.fixture
+def describe(tmp_path: Path, server: Server) -> Describe:
+    """Opens descriptions of that server, which answers well again."""
+    from tests.integration.servers.describe import Describe
+
+    return Describe(tmp_path, server)
+
+
+@pytest.fixture
+def endpoint_project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> Path:
+    """The current folder: a project whose model is that server."""
+    from tests.integration.servers.project import write_project
+
+    monkeypatch.chdir(tmp_path)
+    return write_project(tmp_path, server)
+
+
+@pytest.fixture(scope="session")
+def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """An undisturbed review of that project."""
+    from tests.integration.servers.project import reviewed
+
+    return reviewed(tmp_path_factory.mktemp("whole"), server)
 
 
 def sh(*command: str | Path, cwd: Path, ok: bool = True, env: dict[str, str] | None = None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import ssl
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +14,6 @@ from robust.errors import InputError, ModelFault
 from robust.recommenders.adapters import open_adapter
 from tests.integration.servers.describe import KSERVE, N_ITEMS, QUICKLY, TOKEN, Describe, by_hand, histories
 from tests.integration.servers.start import Server, serving
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serving(N_ITEMS) as running:
-        yield running
-
-
-@pytest.fixture
-def describe(tmp_path: Path, server: Server) -> Describe:
-    return Describe(tmp_path, server)
 
 
 def test_the_token_travels_and_shows_nowhere(
@@ -63,6 +51,20 @@ def test_a_password_of_the_address_travels_as_basic_and_shows_nowhere(
     said = str(caught.value) + caplog.text
     assert "hunter2" not in said
     assert "bWU6aHVudGVyMg" not in said
+
+
+def test_the_token_does_not_follow_to_another_host(
+    describe: Describe, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SHOP_TOKEN", TOKEN)
+    model = describe(KSERVE + "token_env: SHOP_TOKEN\n", "?api_key=hunter2")
+    with serving(N_ITEMS) as other:
+        server.fault("redirect", count=9, to=f"{other.url}/v2/models/ranker/infer?token=again")
+        with pytest.raises(ModelFault, match=r"redirects .*not followed") as caught:
+            model.score(histories(2, seed=31))
+        assert other.seen()["bodies"] == []
+    assert len(server.seen()["bodies"]) == 1
+    assert not any(secret in str(caught.value) for secret in (TOKEN, "hunter2", "token=again"))
 
 
 def test_a_certificate_is_verified(tmp_path: Path) -> None:

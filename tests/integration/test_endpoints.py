@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -30,18 +29,7 @@ from tests.integration.servers.describe import (
     by_hand,
     histories,
 )
-from tests.integration.servers.start import Server, free_port, serving
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with serving(N_ITEMS) as running:
-        yield running
-
-
-@pytest.fixture
-def describe(tmp_path: Path, server: Server) -> Describe:
-    return Describe(tmp_path, server)
+from tests.integration.servers.start import Server, free_port
 
 
 @pytest.mark.parametrize(
@@ -172,6 +160,7 @@ def test_retry_after_holds_for_other_workers_too(describe: Describe, server: Ser
         ({"kind": "trickle", "count": 9}, r"did not answer within 0.3 s \(tried 3 times\)", 3),
         ({"kind": "cut", "count": 9}, r"broke off .*\(tried 3 times\)", 3),
         ({"kind": "bomb", "count": 9}, "more than max_bytes = 200,000", 1),
+        ({"kind": "garbled", "count": 9}, "a body that cannot be unpacked", 1),
         ({"kind": "html", "count": 9}, "no JSON but text/html.*<html>", 3),
         ({"kind": "503", "count": 9, "after": "9999"}, "asked us to wait 9999 s", 1),
         ({"kind": "404", "count": 9}, "answered 404", 1),
@@ -234,6 +223,19 @@ def test_the_fingerprint_tells_models_apart_and_nothing_else(describe: Describe,
 
     assert mark(KSERVE) == mark(KSERVE + "timeout: 9\nconcurrency: 1\nretries: 1\nmax_queries: 5000\n")
     assert mark(KSERVE) != mark(KSERVE.replace("length: 8", "length: 2"))
+
+
+def test_a_mark_is_made_of_true_answers_only(describe: Describe, server: Server) -> None:
+    model = adapt(describe(KSERVE + QUICKLY + "retries: 0\n"))
+    server.fault("500", count=9)
+    with pytest.raises(InputError, match=r"answered 500.*what an earlier run left is untouched"):
+        answers_digest(model)
+    server.fault()
+    first = answers_digest(model)
+    assert first == answers_digest(adapt(describe(KSERVE)))
+    spent = adapt(describe(KSERVE + "max_queries: 40\n"))
+    with pytest.raises(InputError, match=r"of max_queries = 40 sequences were asked"):
+        answers_digest(spent)
 
 
 def test_nobody_at_home(tmp_path: Path) -> None:

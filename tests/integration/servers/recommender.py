@@ -81,7 +81,9 @@ def build(n_items: int) -> FastAPI:
         if kind == "html":
             return HTMLResponse("<html><script>alert(1)</script>Down for\nmaintenance</html>")
         if kind == "redirect":
-            return RedirectResponse("http://elsewhere.invalid/steal?x=1")
+            return RedirectResponse(str(fault.get("to", "http://elsewhere.invalid/steal?x=1")))
+        if kind == "garbled":
+            return Response(b"no gzip", media_type="application/json", headers={"Content-Encoding": "gzip"})
         if kind == "echo":
             return PlainTextResponse(str(seen["headers"][-1]), status_code=fault.get("status", 400))
         headers = {"Retry-After": fault["after"]} if "after" in fault else {}

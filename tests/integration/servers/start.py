@@ -25,7 +25,8 @@ class Server:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, and wait."""
+        """Start it anew, and wait."""
+        self.kill()
         program = Path(__file__).with_name("recommender.py")
         self._process = subprocess.Popen([sys.executable, str(program), *self._arguments], stderr=subprocess.DEVNULL)
         until = time.monotonic() + 30
@@ -49,7 +50,9 @@ class Server:
         self._http.close()
 
     def fault(self, kind: str = "", count: int = 0, **more: Any) -> None:
-        """What goes wrong from now on; forgets what was seen."""
+        """What goes wrong from now on; forgets what was seen. A server that died is started again."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
         self._http.post(f"{self.url}/_fault", json={"kind": kind, "count": count, **more})
 
     def seen(self) -> dict[str, Any]:

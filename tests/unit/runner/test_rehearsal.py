@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from robust.recommenders.training import planned_steps
+from robust.runner.cell import Cell
 from robust.runner.engines import closure
-from robust.runner.plan import Cell
 from robust.runner.prepare import Prepared, Request, prepare
-from robust.runner.rehearsal import LARGE, SMALL, Rehearsal, rehearse, signature, training_settings
+from robust.runner.rehearsal import LARGE, SMALL, Rehearsal, Spent, rehearse, signature, training_settings
 
 SCENARIO = """\
 schema: 1
@@ -53,7 +53,8 @@ def test_steps_of_other_seeds_look_alike_and_other_steps_do_not(prepared: Prepar
 
 def test_ranking_grows_with_users(prepared: Prepared) -> None:
     ranked = cell(prepared, "edits").steps(1).attacked
-    found = Rehearsal(prepared, {signature(ranked): (0.5 + 0.01 * SMALL.users, 0.5 + 0.01 * LARGE.users)})
+    line = (Spent(0.5 + 0.01 * SMALL.users), Spent(0.5 + 0.01 * LARGE.users))
+    found = Rehearsal(prepared, {signature(ranked): line})
     assert found.of(ranked) == pytest.approx(0.5 + 0.01 * 500)
 
 
@@ -63,14 +64,14 @@ def test_training_grows_with_its_steps(prepared: Prepared) -> None:
     settings = training_settings(warm.params["victim"])
     assert settings is not None
     steps = planned_steps(settings, prepared.split.train)
-    line = (2.0 + 0.1 * round(0.25 * SMALL.steps), 2.0 + 0.1 * round(0.25 * LARGE.steps))
+    line = (Spent(2.0 + 0.1 * round(0.25 * SMALL.steps)), Spent(2.0 + 0.1 * round(0.25 * LARGE.steps)))
     found = Rehearsal(prepared, {signature(warm): line}).of(warm)
     assert found == pytest.approx(2.0 + 0.1 * round(0.25 * steps))
 
 
 def test_a_noisy_rehearsal_never_says_less_than_it_took(prepared: Prepared) -> None:
     ranked = cell(prepared, "edits").steps(0).attacked
-    assert Rehearsal(prepared, {signature(ranked): (3.0, 2.0)}).of(ranked) == 2.0
+    assert Rehearsal(prepared, {signature(ranked): (Spent(3.0), Spent(2.0))}).of(ranked) == 2.0
 
 
 def test_every_step_is_rehearsed(prepared: Prepared, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

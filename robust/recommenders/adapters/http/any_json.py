@@ -67,6 +67,11 @@ class JsonAdapter(Endpoint):
         return self.response.items is not None
 
     @property
+    def asked_at_once(self) -> int:
+        """One, where a request holds one sequence."""
+        return 1 if self.single else self.batch_size
+
+    @property
     def rectangular(self) -> bool:
         """JSON's lists may be of any length."""
         return False
@@ -114,5 +119,5 @@ class JsonAdapter(Endpoint):
             scores=at(self.response.scores),
             k=self.k,
             may_be_short=self.may_be_short,
-            batch_size=1 if single else self.batch_size,
+            batch_size=self.asked_at_once,
         )

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from robust.errors import ModelFault
+from robust.errors import EndpointFault
 from robust.recommenders.adapters.http.ledger import Ledger
 from robust.recommenders.adapters.http.redaction import Credentials, bare_url, quieten, shown_url
 
@@ -91,13 +91,14 @@ class Client:
 
         Raises:
             QueriesSpent: the budget does not allow it.
-            ModelFault: the server did not answer, or not with JSON, after all tries.
+            EndpointFault: the server did not answer, or not with JSON, after all tries.
         """
         async with self._turn:
             tries = 1 if self._down else 1 + self._manners.retries  # once it was given up, no call waits long again
             said = ""
             for attempt in range(tries):
                 await asyncio.sleep(self._ledger.reserve(sequences) if body is not None else 0)
+                started = time.monotonic()
                 try:
                     answer = await self._once(path, body)
                 except _Passing as fault:
@@ -112,14 +113,16 @@ class Client:
                         await asyncio.sleep(max(wait, fault.after))
                 else:
                     self._down = False
+                    if sequences:
+                        self._ledger.answered(sequences, time.monotonic() - started)
                     return answer
             self._down = True
         times = "once" if tries == 1 else f"{tries} times"
-        raise ModelFault(f"The endpoint {self.name} {said} (tried {times}).")
+        raise EndpointFault(f"The endpoint {self.name} {said} (tried {times}).")
 
-    def fault(self, said: str) -> ModelFault:
+    def fault(self, said: str) -> EndpointFault:
         """What a server did wrong, as an error that names it and no secret."""
-        return ModelFault(f"The endpoint {self.name} {self._credentials.clean(said)}.")
+        return EndpointFault(f"The endpoint {self.name} {self._credentials.clean(said)}.")
 
     async def _once(self, path: str, body: Any) -> Any:
         address = self._base.copy_with(path=self._base.path.rstrip("/") + path) if path else self._base

@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from robust.errors import InputError, ModelFault
 from robust.recommenders.adapters.base import Adapter, inside, require
+from robust.recommenders.adapters.http.ledger import Ledger
 from robust.recommenders.adapters.ids import Ids
 
 OPERATION = frozenset(
@@ -111,6 +112,11 @@ class Endpoint(Adapter):
         """Whether the sequences of a request have to be of one length."""
         return True
 
+    @property
+    def asked_at_once(self) -> int:
+        """Sequences a request."""
+        return self.batch_size
+
     @abstractmethod
     def protocol(self, numbering: Any, metadata: Any) -> Any:
         """How this kind of server is asked; `metadata` is what it says of the model, or None."""
@@ -134,13 +140,11 @@ def reopened(adapter: Endpoint, folder: Path) -> Any:
     """The object without the check, as a worker makes it from a pickle."""
     for module in ("httpx", "jmespath"):
         require(module, "http")
-    from robust.datasets.vocabulary import listed
     from robust.recommenders.adapters.http import loop, numbering, redaction, remote
     from robust.recommenders.adapters.http.client import Client, Manners
-    from robust.recommenders.adapters.http.ledger import Ledger
 
     ids, padding = adapter.ids, adapter.padding
-    raw = None if ids.vocabulary is None else listed(inside(folder, ids.vocabulary))
+    raw = _vocabulary(adapter, folder)
     text = ids.kind == "str"
     pad: int | str = str(padding.id) if text else padding.id
     if padding.side == "none" and "id" not in padding.model_fields_set:
@@ -150,9 +154,7 @@ def reopened(adapter: Endpoint, folder: Path) -> Any:
     if first is None:
         first = 0 if raw is not None else 1 + ids.offset
     names = numbering.Numbering(table, first, padding.side, padding.length)
-    said = adapter.model_dump(mode="json", exclude=set(OPERATION) | {"url"})
-    said |= {"url": redaction.bare_url(adapter.url), "vocabulary": raw}
-    digest = hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
+    digest = _digest(adapter, raw)
     proof = redaction.credentials(adapter.url, adapter.token_env, adapter.token_header, adapter.token_prefix)
     verify: Any = True if adapter.ca is None else _authority(inside(folder, adapter.ca))
     ledger = Ledger(digest, adapter.max_queries, adapter.rate)
@@ -177,6 +179,26 @@ def reopened(adapter: Endpoint, folder: Path) -> Any:
     kind = remote.RemoteLists if adapter.answers_lists else remote.RemoteScores
     protocol = adapter.protocol(names, metadata)
     return kind(digest, protocol, link, ledger, adapter.cache_mb * 2**20, (reopened, (adapter, folder)))
+
+
+def account(adapter: Endpoint, folder: Path) -> Ledger:
+    """What this run has asked of an endpoint so far."""
+    return Ledger(_digest(adapter, _vocabulary(adapter, folder)), adapter.max_queries, adapter.rate)
+
+
+def _vocabulary(adapter: Endpoint, folder: Path) -> list[str] | None:
+    from robust.datasets.vocabulary import listed
+
+    return None if adapter.ids.vocabulary is None else listed(inside(folder, adapter.ids.vocabulary))
+
+
+def _digest(adapter: Endpoint, vocabulary: list[str] | None) -> str:
+    """The same for descriptions that ask the same of the same endpoint."""
+    from robust.recommenders.adapters.http.redaction import bare_url
+
+    said = adapter.model_dump(mode="json", exclude=set(OPERATION) | {"url"})
+    said |= {"url": bare_url(adapter.url), "vocabulary": vocabulary}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _authority(file: Path) -> ssl.SSLContext:

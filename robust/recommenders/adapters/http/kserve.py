@@ -6,6 +6,7 @@ in, `POST /v2/models/{model}[/versions/{version}]/infer`; `GET` of the same with
 
 from __future__ import annotations
 
+import hashlib
 import math
 from typing import Any
 
@@ -72,7 +73,12 @@ class KServeAdapter(Endpoint):
             flat = [one for row in sequences for one in row]
             shape = [len(sequences), len(sequences[0])]
             tensor = {"name": name, "shape": shape, "datatype": datatype, "data": flat}
-            asked = {"inputs": [tensor, *filled(self.extra_inputs, values)], "outputs": [{"name": n} for n in named]}
+            asked = {
+                # optional, but models of the KServe SDK that hand it back fail without one
+                "id": hashlib.sha256(repr(flat).encode()).hexdigest()[:16],
+                "inputs": [tensor, *filled(self.extra_inputs, values)],
+                "outputs": [{"name": n} for n in named],
+            }
             return asked | ({"parameters": self.parameters} if self.parameters else {})
 
         return Protocol(
@@ -83,7 +89,7 @@ class KServeAdapter(Endpoint):
             scores=None if scores is None else lambda answer, rows: self._scores(answer, scores, rows),
             k=self.k,
             may_be_short=self.may_be_short,
-            batch_size=self.batch_size,
+            batch_size=self.asked_at_once,
         )
 
     def _scores(self, answer: Any, name: str, rows: int) -> Any:

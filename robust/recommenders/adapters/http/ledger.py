@@ -61,9 +61,9 @@ class Ledger:
         with self._transaction() as database:
             database.execute(
                 "CREATE TABLE IF NOT EXISTS endpoint (key TEXT PRIMARY KEY, sequences INTEGER, requests INTEGER, "
-                "free_at REAL)"
+                "free_at REAL, answered INTEGER, waited REAL)"
             )
-            database.execute("INSERT OR IGNORE INTO endpoint VALUES (?, 0, 0, 0)", (key,))
+            database.execute("INSERT OR IGNORE INTO endpoint VALUES (?, 0, 0, 0, 0, 0)", (key,))
 
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
@@ -108,6 +108,20 @@ class Ledger:
             database.execute(
                 "UPDATE endpoint SET free_at = max(free_at, ?) WHERE key = ?", (time.monotonic() + seconds, self._key)
             )
+
+    def answered(self, sequences: int, seconds: float) -> None:
+        """Enter how long one request was under way."""
+        with self._transaction() as database:
+            database.execute(
+                "UPDATE endpoint SET answered = answered + ?, waited = waited + ? WHERE key = ?",
+                (sequences, sequences * seconds, self._key),
+            )
+
+    def seconds_a_request(self) -> float:
+        """What a request took so far, each counted as often as it held sequences; 0 before the first."""
+        with self._transaction() as database:
+            found = database.execute("SELECT answered, waited FROM endpoint WHERE key = ?", (self._key,)).fetchone()
+        return float(found[1]) / found[0] if found[0] else 0.0
 
     def spent(self) -> tuple[int, int]:
         """Sequences and requests so far, over all processes of the run; a retried request counts each time."""

@@ -73,5 +73,5 @@ class TFServingAdapter(Endpoint):
             else lambda answer, _: output(answer, self.scores),
             k=self.k,
             may_be_short=self.may_be_short,
-            batch_size=self.batch_size,
+            batch_size=self.asked_at_once,
         )
