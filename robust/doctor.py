@@ -16,10 +16,11 @@ from robust import plugins
 from robust.datasets import Split, default_seen, leave_last_out, load_dataset, open_log
 from robust.errors import InputError, ModelFault
 from robust.log import SequenceBatch
-from robust.measure import Seen, per_user, rank
+from robust.ranking import per_user, rank
 from robust.recommenders.adapt import adapt
-from robust.recommenders.protocols import Fittable, Recommender, capabilities
+from robust.recommenders.protocols import Fittable, Recommender, capabilities, lacks
 from robust.recommenders.resolve import is_fitted, resolve
+from robust.seen import Seen
 from robust.testing.conformance import Outcome, Recommended, check_attack, recommender_checks
 
 Mark = Literal["ok", "warn", "fail", "info"]
@@ -91,11 +92,7 @@ def examine(
             raise InputError(f"'{spec}' is not fitted and has no fit(log, *, seed).")
         subject = adapt(cast(Fittable, subject).fit(split.train, seed=seed))
         found.findings.append(Finding("fit", "info", f"fitted to {len(split.train):,} train rows of {rows.name}"))
-    offered = ", ".join(sorted(capabilities(subject)))
-    through = getattr(getattr(subject, "model", None), "gradients", None)
-    if isinstance(through, str):  # an adapter says where they come from, or why there are none
-        offered += f" (gradients {through})"
-    found.findings.append(Finding("capabilities", "info", offered, "what is absent makes threats NOT_APPLICABLE"))
+    found.findings += _capabilities(subject)
     found.findings.append(_catalogue(subject, rows.n_items))
     if not found.healthy:
         return found
@@ -119,6 +116,19 @@ def examine_attack(name: str, settings: Mapping[str, Any], *, seed: int) -> Exam
     """
     attack = plugins.build("attacks", name, settings)
     return Examination([_finding(outcome) for outcome in check_attack(attack, seed=seed, raises=False)])
+
+
+def _capabilities(subject: Recommender) -> list[Finding]:
+    """What it offers, and why not the rest, where an adapter or the probe can tell."""
+    offered = ", ".join(sorted(capabilities(subject)))
+    through = getattr(getattr(subject, "model", None), "gradients", None)
+    if isinstance(through, str) and through:
+        offered += f" (gradients {through})"
+    remedy = "what is absent makes threats NOT_APPLICABLE"
+    return [
+        Finding("capabilities", "info", offered, remedy),
+        *(Finding(f"no {name}", "info", why) for name, why in sorted(lacks(subject).items())),
+    ]
 
 
 def _catalogue(model: Recommender, n_items: int) -> Finding:

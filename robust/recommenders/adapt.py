@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -15,7 +16,7 @@ from robust.errors import InputError, ModelFault
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.metrics.full_ranking import top_k
 from robust.recommenders.answers import as_array, asked, checked_lists, checked_scores, has_form_of_scores
-from robust.recommenders.protocols import Capability, Float32, Recommender
+from robust.recommenders.protocols import Capability, Float32, Recommender, lacks
 
 if TYPE_CHECKING:
     import torch
@@ -58,15 +59,19 @@ def _probed(model: Any, n_items: int) -> Recommender:
     """Ask for one row, and offer what answered well."""
     probe = SequenceBatch(np.array([[0, 1, min(2, n_items)]], dtype=np.int32))
     offered: set[Capability] = {"lists"}
+    lacking = lacks(model)
     if _scores(model, probe, n_items):
         offered.add("scores")
-        if _gradient_arrives(model, probe, n_items):
+        without = _why_no_gradient(model, probe, n_items)
+        if without is None:
             offered.add("gradients")
+        else:
+            lacking.setdefault("gradients", without)
     if callable(getattr(model, "fit", None)):
         offered.add("fit")
     if _takes_updates(model):
         offered.add("update")
-    adapted = Adapted(model, n_items, frozenset(offered))
+    adapted = Adapted(model, n_items, frozenset(offered), lacking)
     adapted.recommend(probe, min(2, n_items))
     return adapted
 
@@ -104,23 +109,27 @@ def _takes_updates(model: Any) -> bool:
     return True
 
 
-def _gradient_arrives(model: Any, probe: SequenceBatch, n_items: int) -> bool:
-    if not all(hasattr(model, name) for name in _GRADIENT_METHODS):
-        return False
+def _why_no_gradient(model: Any, probe: SequenceBatch, n_items: int) -> str | None:
+    """Why gradients of its scores do not reach the sequence; None where they do."""
+    name = type(model).__name__
+    if missing := [method for method in _GRADIENT_METHODS if not hasattr(model, method)]:
+        return f"{name} has no {' and no '.join(missing)}"
     import torch
 
     adapted = Adapted(model, n_items, frozenset({"gradients"}))
     try:
         embedded = adapted.embed(probe).detach().requires_grad_(True)
         scores = adapted.score_embeddings(embedded, probe)
-        if adapted.item_embeddings.shape[0] != n_items + 1 or embedded.shape[:2] != probe.items.shape:
-            return False
+        table, form = tuple(adapted.item_embeddings.shape), tuple(embedded.shape)
+        if table[0] != n_items + 1 or form[:2] != probe.items.shape:
+            return f"item_embeddings {table} and embed {form}: expected [{n_items + 1}, D] and [{len(probe)}, 3, D]"
         # squared, since a softmax's outputs have a constant sum
         finite = scores[:, 1:][torch.isfinite(scores[:, 1:])]
         (gradient,) = torch.autograd.grad(finite.square().sum(), embedded, allow_unused=True)
-    except (ModelFault, RuntimeError, AttributeError):
-        return False
-    return gradient is not None and bool((gradient != 0).any())
+    except (ModelFault, RuntimeError, AttributeError) as error:
+        return f"its probe failed: {error}"
+    arrives = gradient is not None and bool((gradient != 0).any())
+    return None if arrives else f"{name}'s scores do not depend on the embeddings that score_embeddings is given"
 
 
 def reads_item_ids(recommender: Recommender) -> bool:
@@ -129,10 +138,17 @@ def reads_item_ids(recommender: Recommender) -> bool:
 
 
 class Adapted:
-    """A foreign model behind our protocols; offers only what its probe showed, and checks each answer."""
+    """A foreign model behind our protocols; offers only what its probe showed, and checks each answer.
 
-    def __init__(self, model: Any, n_items: int, offered: frozenset[Capability]) -> None:
+    Attributes:
+        lacks: why it does not offer a capability, by the capability, where that is known.
+    """
+
+    def __init__(
+        self, model: Any, n_items: int, offered: frozenset[Capability], lacking: Mapping[str, str] | None = None
+    ) -> None:
         self.model, self.n_items, self.capabilities = model, n_items, offered
+        self.lacks = {name: why for name, why in (lacking or {}).items() if name not in offered}
 
     def __repr__(self) -> str:
         return f"Adapted({type(self.model).__name__}, offers {', '.join(sorted(self.capabilities))})"
@@ -214,6 +230,7 @@ class UnfittedModel:
         if all(hasattr(type(model), name) for name in _GRADIENT_METHODS):
             offered.add("gradients")
         self.capabilities: frozenset[Capability] = frozenset(offered)
+        self.lacks = {name: why for name, why in lacks(model).items() if name not in offered}
 
     def fit(self, log: InteractionLog, *, seed: int) -> Recommender:
         """The model's own fit, on a copy."""

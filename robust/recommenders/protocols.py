@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -138,6 +138,12 @@ class Persistent(Protocol):
     def from_state(cls, arrays: dict[str, NDArray[Any]], settings: dict[str, Any]) -> Self:
         """The inverse of `state`, to the bit."""
         ...
+
+
+def lacks(recommender: object) -> dict[str, str]:
+    """Why it does not offer a capability, by the capability: what an adapter says, or a probe has seen; {} at most."""
+    said = getattr(recommender, "lacks", None)
+    return dict(said) if isinstance(said, Mapping) else {}
 
 
 def capabilities(recommender: Recommender) -> frozenset[Capability]:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-import re
-import shlex
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -16,10 +15,16 @@ import torch
 from safetensors.torch import save_file
 
 from robust.recommenders.adapters.base import TRUST
-from tests.integration.conftest import REPOSITORY, Robust
+from tests.integration.conftest import Robust
+from tests.integration.guide import commands, write_files
 from tests.unit.recommenders.adapters.drawn import drawn
 
 SECTIONS = ("A torch module", "ONNX", "TorchScript")
+WAY = {  # of the gradients, or why there is none
+    "A torch module": "(gradients through items)",
+    "ONNX": "computes forwards only",
+    "TorchScript": "hooks do not run inside TorchScript",
+}
 SCENARIO = """\
 schema: 1
 title: Tiny
@@ -36,22 +41,17 @@ threats:
 """
 
 
-def _section(title: str) -> str:
-    guide = (REPOSITORY / "docs" / "your-model.md").read_text(encoding="utf-8")
-    return next(text for text in re.split(r"^## ", guide, flags=re.MULTILINE) if text.startswith(title + "\n"))
-
-
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The guide's files, a log of 50 items, and the guide's module in its three forms."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")  # its `python` is ours
     monkeypatch.setenv(TRUST, "0")  # whatever the command line sets is taken back after the test
-    for name in ("net", "mine"):
+    for name in ("net", "mine", "ranker"):
         monkeypatch.delitem(sys.modules, name, raising=False)
-    for section in SECTIONS:
-        for name, text in re.findall(r"```\w+\n# ([\w.]+)\n(.*?)```", _section(section), flags=re.DOTALL):
-            Path(name).write_text(text, encoding="utf-8")
+    for section in (*SECTIONS, "A command"):
+        write_files(section)
     rng = np.random.default_rng(0)
     items = np.concatenate([rng.permutation(50), rng.integers(50, size=550)])
     rows = [f"u{row // 10},{item},{row % 10}" for row, item in enumerate(items)]
@@ -87,15 +87,14 @@ def test_the_guides_commands_run_and_find_nothing_wrong(section: str, folder: Pa
         net = importlib.import_module("net").Net(50)
         net.load_state_dict(torch.load("net.pt", weights_only=True))  # noqa: TID251 - written above
         _export(net.eval(), section)
-    commands = re.findall(r"^\$ robust (.*)$", _section(section), flags=re.MULTILINE)
-    commands = [command for command in commands if not command.startswith("review")]  # `quick` takes minutes
-    assert commands
-    for command in commands:
-        answer = robust(*shlex.split(command), "--json")
+    examinations = [words for words in commands(section) if words[0] == "doctor"]
+    assert examinations
+    for words in examinations:
+        answer = robust(*words, "--json")
         assert answer.code == 0, answer.out + answer.err
         rows = {row["name"]: row["result"] for row in json.loads(answer.out)}
-        capabilities = next(row["seen"] for row in json.loads(answer.out) if row["name"] == "capabilities")
-        assert ("(gradients through items)" if section == "A torch module" else "(gradients none: ") in capabilities
+        seen = {row["name"]: row["seen"] for row in json.loads(answer.out)}
+        assert WAY[section] in seen.get("no gradients", seen["capabilities"])
         assert {rows[name] for name in ("catalogue", "padding", "empty sequences", "batch size")} == {"ok"}
 
 
@@ -108,6 +107,40 @@ def test_the_guides_python_gives_what_the_file_gives(folder: Path) -> None:
     np.testing.assert_allclose(first.score(rows), second.score(rows), rtol=0, atol=1e-4)
     assert first.gradients == second.gradients == "through items"
     assert sum(bool(line) for line in Path("mine.py").read_text().splitlines()) <= 10
+
+
+def test_the_guides_command_makes_what_it_says(folder: Path) -> None:
+    from robust.datasets import open_log
+    from robust.log import SequenceBatch
+    from robust.recommenders.adapt import adapt
+    from robust.recommenders.protocols import Fittable, capabilities, lacks
+    from robust.recommenders.resolve import resolve
+
+    log, model = open_log("events.csv"), adapt(resolve("pipeline.yaml"))
+    assert capabilities(model) == {"lists", "scores", "fit"}
+    assert lacks(model)["gradients"] == "its description says 'offers: scores'"
+    assert isinstance(model, Fittable)
+    fitted = model.fit(log, seed=0)
+    counts = np.zeros((50, 50))
+    following = log.user[1:] == log.user[:-1]
+    np.add.at(counts, (log.item[:-1][following] - 1, log.item[1:][following] - 1), 1)
+    asked = SequenceBatch.from_lists([[number] for number in range(1, 51)])
+    assert np.array_equal(fitted.score(asked)[:, 1:], counts)  # type: ignore[attr-defined]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("section", ["A torch module", "A command"])
+def test_the_guides_reviews_run_to_their_end(section: str, folder: Path, robust: Robust) -> None:
+    reviews = [words for words in commands(section) if words[0] == "review"]
+    assert reviews
+    for words in reviews:
+        # the guide's command is reviewed on the embedded log, which takes minutes
+        answer = robust(*words, *([] if "--log" in words else ["--log", "events.csv"]), "--workers", "1")
+        assert answer.code in (0, 1), answer.out + answer.err
+        cells = json.loads(Path("robust-out/results.json").read_text())["cells"]
+        assert "ERROR" not in {cell["verdict"] for cell in cells}
+        poisoned = {cell["verdict"] for cell in cells if cell["threat"] == "promotion"}
+        assert (poisoned == {"NOT_APPLICABLE"}) == (section == "A torch module")
 
 
 @pytest.mark.parametrize("command", ["review", "plan", "doctor"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ import numpy as np
 import pytest
 import torch
 
-from robust.datasets import load_dataset
 from robust.errors import InputError, ModelFault
 from robust.log import InteractionLog, LogEdit, SequenceBatch
 from robust.recommenders.adapt import adapt
@@ -24,6 +24,9 @@ from robust.recommenders.adapters import open_adapter
 from robust.recommenders.adapters.base import TRUST
 from robust.recommenders.protocols import Differentiable, Fittable, Scorer, capabilities
 from robust.testing.conformance import check_recommender
+from tests.integration.conftest import Robust
+from tests.integration.guide import write_files
+from tests.integration.planes import chain, planes, repeats_and_is_poisoned, reviewed
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # RecBole's own, of pandas and torch
 
@@ -42,19 +45,27 @@ SMALL = {
 }
 
 
+LIVE = """\
+import torch
+from robust.recommenders.adapters.recbole import RecBoleModel
+from robust.recommenders.adapters.recbole_training import contained
+
+with contained():  # RecBole 1.2.1 wants numpy 1
+    from recbole.data import create_dataset
+    from recbole.utils import get_model
+
+    saved = torch.load("CHECKPOINT", weights_only=False)
+    config = saved["config"]
+    dataset = create_dataset(config)
+    network = get_model(config["model"])(config, dataset)
+    network.load_state_dict(saved["state_dict"])
+model = RecBoleModel.live(network, dataset, config)
+"""
+
+
 @pytest.fixture(scope="module")
 def log() -> InteractionLog:
-    """The flights of 120 aircraft, 12 each, and only the routes that they flew: string ids."""
-    whole = load_dataset("flights")
-    rows = whole.rows((whole.user < 400) & (whole.position < 12))
-    users = np.flatnonzero(rows.lengths == 12)[:120]
-    rows = rows.rows(np.isin(rows.user, users))
-    kept, item = np.unique(rows.item, return_inverse=True)
-    user = np.searchsorted(users, rows.user)
-    assert whole.item_ids is not None
-    return InteractionLog.from_columns(
-        user, item + 1, rows.timestamp, n_items=len(kept), item_ids=whole.item_ids[kept - 1]
-    )
+    return planes()
 
 
 @dataclass
@@ -67,6 +78,7 @@ class Trained:
     dataset: Any
     model: Any
     test: Any
+    own: dict[str, float]
 
 
 @pytest.fixture(scope="module", params=["SASRec", "GRU4Rec", "BERT4Rec", "FPMC"])
@@ -79,23 +91,42 @@ def sasrec(log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Tra
     return _trained("SASRec", log, tmp_path_factory.mktemp("recbole"))
 
 
-def _trained(name: str, log: InteractionLog, folder: Path) -> Trained:
+@pytest.fixture(scope="module")
+def learnt(log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """One that has something to lose."""
+    return _trained("SASRec", log, tmp_path_factory.mktemp("recbole"), epochs=10, learning_rate=0.01)
+
+
+def _trained(
+    name: str,
+    log: InteractionLog,
+    folder: Path,
+    data: str = "data",
+    dataset: str = "planes",
+    fields: tuple[str, str, str] = ("tail", "route", "when"),
+    **more: Any,
+) -> Trained:
     from robust.recommenders.adapters.recbole_training import contained
 
-    (folder / "data" / "planes").mkdir(parents=True)
-    with (folder / "data" / "planes" / "planes.inter").open("w") as file:
-        print("tail:token\troute:token\twhen:float", file=file)
+    user_id, item_id, timestamp = fields
+    (folder / data / dataset).mkdir(parents=True)
+    with (folder / data / dataset / f"{dataset}.inter").open("w") as file:
+        print(f"{user_id}:token\t{item_id}:token\t{timestamp}:float", file=file)
         for user, item, place in zip(log.user, log.item, log.position, strict=True):
             print(f"N{user}\t{log.item_ids[item - 1]}\t{place}", file=file)  # type: ignore[index]
-    settings = SMALL | {
-        "data_path": str(folder / "data"),
-        "checkpoint_dir": str(folder / "saved"),
-        "USER_ID_FIELD": "tail",
-        "ITEM_ID_FIELD": "route",
-        "TIME_FIELD": "when",
-        "load_col": {"inter": ["tail", "route", "when"]},
-        "show_progress": False,
-    }
+    settings = (
+        SMALL
+        | more
+        | {
+            "data_path": str(folder / data),
+            "checkpoint_dir": str(folder / "saved"),
+            "USER_ID_FIELD": user_id,
+            "ITEM_ID_FIELD": item_id,
+            "TIME_FIELD": timestamp,
+            "load_col": {"inter": list(fields)},
+            "show_progress": False,
+        }
+    )
     if name == "FPMC":
         settings["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
     with contained():
@@ -103,15 +134,19 @@ def _trained(name: str, log: InteractionLog, folder: Path) -> Trained:
         from recbole.data import create_dataset, data_preparation
         from recbole.utils import get_model, get_trainer, init_seed
 
-        config = Config(model=name, dataset="planes", config_dict=settings)
+        config = Config(model=name, dataset=dataset, config_dict=settings)
         init_seed(1, True)
-        dataset = create_dataset(config)
-        train, valid, test = data_preparation(config, dataset)
+        read = create_dataset(config)
+        train, valid, test = data_preparation(config, read)
         model = get_model(name)(config, train._dataset)
         with contextlib.chdir(folder):  # it writes charts into the current folder
             trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
             trainer.fit(train, valid, saved=True, show_progress=False, verbose=False)
-    return Trained(folder, Path(trainer.saved_model_file), config, dataset, model.eval(), test)
+            best = torch.load(trainer.saved_model_file, weights_only=False)  # noqa: TID251 (just written)
+            model.load_state_dict(best["state_dict"])
+            own = trainer.evaluate(test, load_best_model=False, show_progress=False)
+    metrics = {"hr@10": float(own["hit@10"]), "ndcg@10": float(own["ndcg@10"])}
+    return Trained(folder, Path(trainer.saved_model_file), config, read, model.eval(), test, metrics)
 
 
 def own_answers(trained: Trained, log: InteractionLog) -> tuple[SequenceBatch, np.ndarray[Any, Any]]:
@@ -173,6 +208,34 @@ def test_a_live_object_is_the_same_as_its_checkpoint(
     assert np.array_equal(live.recommend(sequences, 10), stored.recommend(sequences, 10))
 
 
+COLUMNS = "user=tail,item=route,timestamp=when"
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_a_whole_review(
+    live: bool, learnt: Trained, robust: Robust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clean, poisoned through RecBole's own training, edited along the gradient, and embedded."""
+    opened(learnt, monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    Path("mine.py").write_text(LIVE.replace("CHECKPOINT", str(learnt.checkpoint)))
+    model = ["mine:model"] if live else [learnt.folder / "model.yaml", "--trust-pickle"]
+    log = ["--log", learnt.folder / "data" / "planes" / "planes.inter", "--columns", COLUMNS]
+    reviewed(robust, learnt.own, "--model", *model, *log)
+
+
+def test_the_guides_files(log: InteractionLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They open, and its model is fitted; whole reviews are above."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(TRUST, "1")
+    assert write_files("RecBole") == ["sasrec.yaml", "gru.yaml"]
+    fields = ("user_id", "item_id", "timestamp")
+    trained = _trained("SASRec", log, tmp_path, data="dataset", dataset="shop", fields=fields)
+    trained.checkpoint.rename(re.findall(r"checkpoint: (\S+)", Path("sasrec.yaml").read_text())[0])
+    assert open_adapter(Path("sasrec.yaml")).gradients == "through item_embedding"
+    assert open_adapter(Path("gru.yaml")).fit(log, seed=0).n_items == log.n_items
+
+
 def test_gradients_are_those_of_its_scores(
     trained: Trained, log: InteractionLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,10 +243,7 @@ def test_gradients_are_those_of_its_scores(
     if name == "FPMC":
         return
     model = adapt(opened(trained, monkeypatch))
-    # BERT4Rec looks up a longer sequence, with its mask at the end, so that no gradient reaches ours
-    assert ("gradients" in capabilities(model)) == (name != "BERT4Rec")
-    if name == "BERT4Rec":
-        return
+    assert "gradients" in capabilities(model)
     assert isinstance(model, Differentiable)
     rows = log.sequences(13, np.arange(3)).items.copy()
     rows[1, :9] = 0
@@ -261,24 +321,9 @@ def test_a_fit_learns_from_every_row_and_repeats(
     model = adapt(unfitted(tmp_path, epochs=8, train_batch_size=256, learning_rate=0.02))
     assert isinstance(model, Fittable)
     assert "gradients" in capabilities(model)
-    target = int(np.argmin(log.popularity[1:])) + 1
     before = generators()
-    clean = model.fit(log, seed=3)
+    repeats_and_is_poisoned(model, log)
     assert before == generators()
-    assert clean.n_items == log.n_items
-    again, other = model.fit(log, seed=3), model.fit(log, seed=4)
-    asked = log.sequences(10, np.arange(100))
-    assert isinstance(clean, Scorer) and isinstance(again, Scorer) and isinstance(other, Scorer)  # noqa: PT018
-    assert np.array_equal(clean.score(asked), again.score(asked))
-    assert not np.array_equal(clean.score(asked), other.score(asked))
-    # in fake users' profiles the target follows everything: it must rise
-    profiles = log.sequences(8).items.copy()
-    profiles[:, 1::2] = target
-    poisoned = model.fit(LogEdit(add=profiles).apply(log), seed=3)
-    assert isinstance(poisoned, Scorer)
-    starts = SequenceBatch(profiles[:, :1])
-    above = [float((m.score(starts)[:, 1:] > m.score(starts)[:, [target]]).sum(1).mean()) for m in (clean, poisoned)]
-    assert above[1] < above[0] / 2
     assert not list((tmp_path / "here").iterdir())  # RecBole writes checkpoints and charts into the current folder
 
 
@@ -288,16 +333,10 @@ def test_it_keeps_what_a_recommender_promises(name: str, log: InteractionLog, tm
 
 
 def test_it_learns_what_follows_what(tmp_path: Path) -> None:
-    """A chain 1 → 2 → … → 12 → 1 with known answers; items 13 and 14 have no row, and are in the catalogue."""
-    start = np.arange(120) % 12
-    items = (start[:, None] + np.arange(8)[None, :]) % 12 + 1
-    chain = InteractionLog.from_columns(
-        np.repeat(np.arange(120), 8), items.ravel(), np.tile(np.arange(8), 120), n_items=14
-    )
+    log, asked, following = chain()
     for name in ("GRU4Rec", "SASRec"):
-        fitted = adapt(unfitted(tmp_path, name, epochs=30, learning_rate=0.02)).fit(chain, seed=0)  # type: ignore[attr-defined]
-        best = fitted.recommend(SequenceBatch((np.arange(12)[:, None] + np.arange(4)) % 12 + 1), 1)[:, 0]
-        assert np.array_equal(best, (np.arange(12) + 4) % 12 + 1)
+        fitted = adapt(unfitted(tmp_path, name, epochs=30, learning_rate=0.02)).fit(log, seed=0)  # type: ignore[attr-defined]
+        assert np.array_equal(fitted.recommend(SequenceBatch(asked), 1)[:, 0], following)
 
 
 @pytest.mark.parametrize("early_stopping", [True, False])

@@ -13,14 +13,16 @@ import pandas as pd
 import pytest
 import torch
 
-from robust.datasets import load_dataset
 from robust.errors import InputError
-from robust.log import InteractionLog, LogEdit, SequenceBatch
+from robust.log import InteractionLog, SequenceBatch
 from robust.recommenders.adapt import adapt
 from robust.recommenders.adapters import open_adapter
 from robust.recommenders.adapters.base import TRUST
-from robust.recommenders.protocols import Differentiable, Fittable, Scorer, capabilities
+from robust.recommenders.protocols import Differentiable, Fittable, capabilities
 from robust.testing.conformance import check_recommender
+from tests.integration.conftest import Robust
+from tests.integration.guide import write_files
+from tests.integration.planes import chain, planes, repeats_and_is_poisoned, reviewed
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # Lightning's own
 
@@ -38,17 +40,7 @@ SMALL = {
 
 @pytest.fixture(scope="module")
 def log() -> InteractionLog:
-    """The flights of 120 aircraft, 12 each, and only the routes that they flew: string ids."""
-    whole = load_dataset("flights")
-    rows = whole.rows((whole.user < 400) & (whole.position < 12))
-    users = np.flatnonzero(rows.lengths == 12)[:120]
-    rows = rows.rows(np.isin(rows.user, users))
-    kept, item = np.unique(rows.item, return_inverse=True)
-    user = np.searchsorted(users, rows.user)
-    assert whole.item_ids is not None
-    return InteractionLog.from_columns(
-        user, item + 1, rows.timestamp, n_items=len(kept), item_ids=whole.item_ids[kept - 1]
-    )
+    return planes()
 
 
 def dataset_of(log: InteractionLog) -> Any:
@@ -87,10 +79,10 @@ def sasrec(log: InteractionLog) -> Any:
     return _trained("SASRec", log)
 
 
-def _trained(name: str, log: InteractionLog) -> Any:
+def _trained(name: str, log: InteractionLog, **more: Any) -> Any:
     import rectools.models
 
-    return getattr(rectools.models, f"{name}Model")(**SMALL).fit(dataset_of(log))
+    return getattr(rectools.models, f"{name}Model")(**(SMALL | more)).fit(dataset_of(log))
 
 
 def own_lists(model: Any, log: InteractionLog, k: int) -> np.ndarray[Any, Any]:
@@ -136,6 +128,47 @@ def test_saved_models(
         monkeypatch.setenv(TRUST, "1")
         opened = adapt(open_adapter(tmp_path / "model.yaml"))
         assert np.array_equal(opened.recommend(log.sequences(12), 5), expected)
+
+
+@pytest.mark.parametrize("name", ["SASRec", "BERT4Rec"])
+def test_a_whole_review(
+    name: str, log: InteractionLog, robust: Robust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clean, poisoned through RecTools' own training, edited along the gradient, and embedded."""
+    from rectools import Columns
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(TRUST, "1")
+    assert log.item_ids is not None
+    newest = np.zeros(len(log), dtype=np.bool_)
+    newest[log.offsets[1:] - 1] = True
+    known = log.rows(~newest)
+    trained = _trained(name, known, epochs=8, lr=0.01)
+    trained.save("model.pkl")
+    Path("items.txt").write_text("\n".join(log.item_ids) + "\n")
+    table = {"user": log.user, "item": log.item_ids[log.item - 1], "timestamp": log.position}
+    pd.DataFrame(table).to_csv("events.csv", index=False)
+    Path("model.yaml").write_text(f"adapter: rectools\nmodel: {name}\ncheckpoint: model.pkl\nitems: items.txt\n")
+
+    users = [f"tail {user}" for user in range(log.n_users)]
+    lists = trained.recommend(users, dataset_of(known), k=10, filter_viewed=False)
+    truth = dict(zip(users, log.item_ids[log.item[newest] - 1], strict=True))
+    hits = lists[lists[Columns.Item] == lists[Columns.User].map(truth)]
+    own = {"hr@10": len(hits) / len(users), "ndcg@10": float((1 / np.log2(hits[Columns.Rank] + 1)).sum()) / len(users)}
+    words = ["--model", "model.yaml", "--log", "events.csv", "--vocabulary", "items.txt", "--trust-pickle"]
+    reviewed(robust, own, *words)
+
+
+def test_the_guides_files(sasrec: Any, log: InteractionLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They open, and its model is fitted; whole reviews are above."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(TRUST, "1")
+    assert write_files("RecTools") == ["saved.yaml", "fresh.yaml"]
+    assert log.item_ids is not None
+    sasrec.save("model.pkl")
+    Path("items.txt").write_text("\n".join(log.item_ids) + "\n")
+    assert open_adapter(Path("saved.yaml")).n_items == log.n_items
+    assert open_adapter(Path("fresh.yaml")).fit(log, seed=0).n_items == log.n_items
 
 
 def test_gradients_are_those_of_its_scores(model: Any, log: InteractionLog, listing: Path) -> None:
@@ -189,20 +222,8 @@ def test_a_fit_repeats_and_is_poisoned(name: str, log: InteractionLog, tmp_path:
     model = unfitted(tmp_path, name, epochs=3, lr=0.01)
     assert isinstance(model, Fittable)
     before = torch.get_rng_state().tolist()
-    clean, again, other = model.fit(log, seed=3), model.fit(log, seed=3), model.fit(log, seed=4)
+    repeats_and_is_poisoned(model, log)
     assert before == torch.get_rng_state().tolist()
-    asked = log.sequences(10, np.arange(100))
-    assert isinstance(clean, Scorer)
-    assert np.array_equal(clean.score(asked), again.score(asked))  # type: ignore[attr-defined]
-    assert not np.array_equal(clean.score(asked), other.score(asked))  # type: ignore[attr-defined]
-    target = int(np.argmin(log.popularity[1:])) + 1
-    profiles = log.sequences(8).items.copy()
-    profiles[:, 1::2] = target
-    poisoned = model.fit(LogEdit(add=profiles).apply(log), seed=3)
-    assert isinstance(poisoned, Scorer)
-    starts = SequenceBatch(profiles[:, :1])
-    above = [float((m.score(starts)[:, 1:] > m.score(starts)[:, [target]]).sum(1).mean()) for m in (clean, poisoned)]
-    assert above[1] < above[0] / 2
     assert not list(Path.cwd().glob("lightning_logs"))
 
 
@@ -212,15 +233,9 @@ def test_it_keeps_what_a_recommender_promises(name: str, log: InteractionLog, tm
 
 
 def test_items_without_rows_are_never_recommended(tmp_path: Path) -> None:
-    """A chain 1 → 2 → … → 12 → 1 with known answers; items 13 and 14 have no row."""
-    start = np.arange(120) % 12
-    items = (start[:, None] + np.arange(8)[None, :]) % 12 + 1
-    chain = InteractionLog.from_columns(
-        np.repeat(np.arange(120), 8), items.ravel(), np.tile(np.arange(8), 120), n_items=14
-    )
-    fitted = unfitted(tmp_path, "SASRec", epochs=30, lr=0.01).fit(chain, seed=0)
-    asked = (np.arange(12)[:, None] + np.arange(4)) % 12 + 1
-    assert np.array_equal(fitted.recommend(SequenceBatch(asked), 1)[:, 0], (np.arange(12) + 4) % 12 + 1)
+    log, asked, following = chain()
+    fitted = unfitted(tmp_path, "SASRec", epochs=30, lr=0.01).fit(log, seed=0)
+    assert np.array_equal(fitted.recommend(SequenceBatch(asked), 1)[:, 0], following)
     assert fitted.context == 0  # what it does not know it passes over, and reads further back
     with_unknown = np.insert(asked, 2, 14, axis=1)
     np.testing.assert_allclose(fitted.score(SequenceBatch(with_unknown)), fitted.score(SequenceBatch(asked)), atol=1e-5)

@@ -24,10 +24,11 @@ import numpy as np
 from pydantic import BeforeValidator, Field, SerializeAsAny, ValidationInfo, field_validator
 
 from robust.errors import InputError, ModelFault
+from robust.hidden import hidden
 from robust.log import InteractionLog, SequenceBatch
 from robust.recommenders.adapt import adapt
 from robust.recommenders.adapters.base import ADAPTERS, Adapter, inside, parse_adapter, require_trust
-from robust.recommenders.protocols import capabilities
+from robust.recommenders.protocols import Capability, capabilities
 
 PLACEHOLDERS = {
     "log": "the log as CSV: user, item, timestamp",
@@ -129,6 +130,12 @@ class CommandModel:
         # strings, since a model's fingerprint is made from its plain attributes
         self.description = adapter.model_dump_json()
         self.sources = _digest(adapter, folder)
+
+    @property
+    def lacks(self) -> dict[Capability, str]:
+        """What its models are not asked for, since the description does not promise it."""
+        said = f"its description says 'offers: {self.adapter.offers}'"
+        return {} if self.adapter.offers == "gradients" else {"gradients": said, "scores": said}
 
     def fit(self, log: InteractionLog, *, seed: int) -> Any:
         """Write the log, run the command, open what it made. The same for one seed only if the command is.
@@ -236,7 +243,7 @@ def _arguments(command: str, places: Mapping[str, str], folder: Path) -> list[st
 
 
 def _quoted(output: Path) -> str:
-    lines = output.read_text(encoding="utf-8", errors="replace").rstrip().splitlines()
+    lines = hidden(output.read_text(encoding="utf-8", errors="replace")).rstrip().splitlines()
     if not lines:
         return " It printed nothing."
     # a control character could rewrite the terminal's line

@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import model_validator
 
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.log import Int64
 from robust.recommenders.adapters.base import inside
-from robust.threat import Frozen
 
 
 class Ids(Frozen):

@@ -12,12 +12,14 @@ from robust.errors import InputError, ModelFault
 from robust.log import Int64, SequenceBatch
 from robust.recommenders.adapters.mapping import Arranged, SequenceMapping, arrange, at_step, located
 from robust.recommenders.answers import as_array
-from robust.recommenders.protocols import Float32
+from robust.recommenders.protocols import Capability, Float32
 
 CHUNK = 256
 """Rows per call, at most."""
 CELLS = 2**26
 """Scores per call, at most, of a model that returns them for every step: 256 MB."""
+
+NO_FIT = "it is one trained model; how it is made can be told by adapter: command (docs/your-model.md)"
 
 
 class MappedModel:
@@ -27,15 +29,23 @@ class MappedModel:
         n_items: from the mapping, the vocabulary, or the number of output columns.
         context: how many of the newest items the model reads; 0 where the mapping sets no length.
         description: the mapping as JSON, which a fingerprint sees.
+        gradients: through what they go; "" where there are none. no_gradients: why there are none; "" where there are.
     """
 
     n_items: int
+    gradients = no_gradients = ""
 
     def __init__(self, mapping: SequenceMapping, folder: Path) -> None:
         self._mapping = mapping
         self._listed = mapping.ids.listed(folder)
         self.context = mapping.padding.length or 0
         self.description = mapping.model_dump_json(exclude={"n_items"})
+
+    @property
+    def lacks(self) -> dict[Capability, str]:
+        """Why it does not offer what it does not."""
+        lacking: dict[Capability, str] = {"fit": NO_FIT}
+        return lacking | ({"gradients": self.no_gradients} if self.no_gradients else {})
 
     @abstractmethod
     def _ask(self, arranged: Arranged) -> Any:
@@ -55,7 +65,7 @@ class MappedModel:
             width = int(self._scores(answer, probe).shape[1])
         except ModelFault as error:
             raise InputError(f"The model could not be asked for one row as the mapping says: {error}") from error
-        self._per_step = width if located(answer, mapping.output.path).ndim == 3 else 0
+        self._per_step = width if self._located(answer).ndim == 3 else 0
         lowest = int(listed.min()) if listed is not None else number
         shift = 0 if mapping.output.first is None else mapping.output.first - lowest
         room = width - lowest - shift
@@ -74,8 +84,11 @@ class MappedModel:
 
     def _scores(self, answer: Any, arranged: Arranged) -> Any:
         """[B, V] of numpy or torch."""
-        found = located(answer, self._mapping.output.path)
-        return at_step(found, self._mapping, arranged.lengths)
+        return at_step(self._located(answer), self._mapping, arranged.lengths)
+
+    def _located(self, answer: Any) -> Any:
+        """[B, V] or [B, W, V] in what the model returned."""
+        return located(answer, self._mapping.output.path)
 
     def _arrange(self, sequences: SequenceBatch) -> Arranged:
         return arrange(sequences, self._table, self._mapping.padding)

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.log import Bool, Int64, SequenceBatch
 from robust.recommenders.adapters.ids import Ids
 from robust.recommenders.alignment import align_left, refuse_unknown
-from robust.threat import Frozen
 
 Scalar = bool | int | float | None
-Derived = Literal["lengths", "last", "mask", "integer-mask", "padding-mask", "positions"]
+Derived = Literal["lengths", "last", "mask", "integer-mask", "padding-mask", "positions", "places"]
 Step = Literal["auto", "last", "length-1", "none"]
 
 
@@ -60,7 +60,8 @@ class SequenceMapping(Frozen):
         sequence: the argument (or input) that takes the sequence [B, L], by name or position.
         extra: further arguments by name or position. `lengths` [B] counts items (1 for an empty row), `last` is one
             less; `mask` [B, L] is true at items, `integer-mask` is the same as 0 and 1, `padding-mask` is true at
-            padding; `positions` [B, L] counts columns from 0. Anything else is handed over as it stands.
+            padding; `positions` [B, L] counts columns from 0; `places` [B, L] counts items from 1, the oldest first,
+            and is 0 at padding. Anything else is handed over as it stands.
         n_items: how many items there are; by default as many as the output has columns for.
     """
 
@@ -108,6 +109,8 @@ class Arranged:
             return at_least_one - 1
         if what == "positions":
             return np.broadcast_to(np.arange(self.filled.shape[1], dtype=np.int64), self.filled.shape).copy()
+        if what == "places":
+            return np.where(self.filled, self.filled.cumsum(axis=1), 0)
         if what == "padding-mask":
             return ~self.filled
         return self.filled if what == "mask" else self.filled.astype(np.int64)

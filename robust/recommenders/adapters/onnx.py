@@ -35,7 +35,7 @@ class OnnxModel(MappedModel):
         digest: of the file, which a fingerprint sees.
     """
 
-    gradients = "none: ONNX Runtime computes forwards only"
+    no_gradients = "ONNX Runtime computes forwards only"
 
     def __init__(self, path: Path, mapping: SequenceMapping, folder: Path) -> None:
         self._session = _session(path)

@@ -17,7 +17,7 @@ from robust.log import Int64, InteractionLog, SequenceBatch
 from robust.recommenders.adapters.base import Adapter, inside, require_trust
 from robust.recommenders.adapters.recbole_training import contained, fitted_network, library, load_checkpoint
 from robust.recommenders.adapters.tokens import order_of
-from robust.recommenders.protocols import Float32
+from robust.recommenders.protocols import Capability, Float32
 
 ROWS, PAIRS = 1024, 1 << 18
 """Sequences asked at once, and (sequence, item) pairs where a model scores one item at a time."""
@@ -80,6 +80,8 @@ class RecBoleAdapter(Adapter):
 class RecBoleModel:
     """A sequential model of RecBole behind our interface; scores only."""
 
+    gradients = ""
+
     def __init__(
         self, network: Any, config: Any, own: Int64, item_ids: Any = None, *, early_stopping: bool = True
     ) -> None:
@@ -98,6 +100,12 @@ class RecBoleModel:
         chosen = sorted((name, repr(value)) for name, value in config.final_config_dict.items())
         self.description = repr([pair for pair in chosen if " at 0x" not in pair[1]])
 
+    @property
+    def lacks(self) -> dict[Capability, str]:
+        """Why there are no gradients, where there are none."""
+        reason = f"RecBole's {self.config['model']} does not look up the sequence that it is given in an item_embedding"
+        return {} if self.gradients else {"gradients": reason}
+
     @classmethod
     def live(
         cls, model: Any, dataset: Any, config: Any, *, items: str | Path | None = None, early_stopping: bool = True
@@ -114,7 +122,9 @@ class RecBoleModel:
         item_ids, places = order_of(tokens, None if items is None else Path(items))
         own = np.concatenate([[0], places + 1])
         model.eval()
-        if _embeds(model):
+        from robust.recommenders.adapters.recbole_gradients import DifferentiableRecBoleModel, embeds
+
+        if embeds(model):
             able = DifferentiableRecBoleModel(model, config, own, item_ids, early_stopping=early_stopping)
             if able.agrees():
                 return able
@@ -212,85 +222,3 @@ def _every(n_own: int, pairs: int, like: Any) -> Any:
 
     device = next(iter(like.interaction.values())).device
     return torch.arange(n_own, device=device).repeat(pairs // n_own)
-
-
-def _embeds(network: Any) -> bool:
-    import torch
-
-    return isinstance(getattr(network, "item_embedding", None), torch.nn.Embedding)
-
-
-class DifferentiableRecBoleModel(RecBoleModel):
-    """One that reads its sequence through `item_embedding`, whose output is replaced by a hook."""
-
-    @property
-    def item_embeddings(self) -> Any:
-        """[n_items + 1, D], row 0 zeros."""
-        import torch
-
-        table = self._fitted().item_embedding.weight.detach().cpu()[torch.from_numpy(self.own)].clone()
-        table[0] = 0
-        return table
-
-    def embed(self, sequences: SequenceBatch) -> Any:
-        """[B, L, D]; zeros at padding."""
-        import torch
-
-        return self.item_embeddings[torch.from_numpy(sequences.items.astype(np.int64))]
-
-    def score_embeddings(self, embeddings: Any, sequences: SequenceBatch) -> Any:
-        """[B, n_items + 1] from embeddings [B, L, D] placed as `sequences`; empty sequences score 0.
-
-        Raises:
-            ModelFault: the model looked its sequence up elsewhere, so that these embeddings had no effect.
-        """
-        import torch
-
-        network, items = self._fitted(), sequences.items
-        keep = np.flatnonzero(sequences.lengths)
-        scores = torch.zeros(len(items), self.n_items + 1)
-        if len(keep):
-            scores = scores.index_copy(0, torch.from_numpy(keep), self._from(network, embeddings, sequences, keep))
-        return torch.cat([torch.full_like(scores[:, :1], -torch.inf), scores[:, 1:]], dim=1)
-
-    def _from(self, network: Any, embeddings: Any, sequences: SequenceBatch, keep: Int64) -> Any:
-        import torch
-        from torch.nn import functional as F
-
-        read = self.padded(sequences[keep])
-        newest = sequences[keep].truncate(self.context).items
-        order = torch.from_numpy(np.argsort(newest == 0, axis=1, kind="stable"))
-        given = embeddings[torch.from_numpy(keep), -newest.shape[1] :]
-        given = given.gather(1, order[:, :, None].expand(-1, -1, given.shape[-1]))
-        given = F.pad(given, (0, 0, 0, self.context - newest.shape[1]))
-        filled = (read[0] != 0)[:, :, None]
-        replaced: list[bool] = []
-
-        def replace(module: Any, arguments: Any, output: Any) -> Any:
-            if replaced or output.shape != given.shape:
-                return None
-            replaced.append(True)
-            device = output.device  # at padding the model's own row stays, which need not be zeros
-            return torch.where(filled.to(device), given.to(device), output)
-
-        handle = network.item_embedding.register_forward_hook(replace)
-        # cuDNN's recurrent layers have no backward pass in evaluation mode
-        with contained(), torch.backends.cudnn.flags(enabled=False):
-            try:
-                scores = self._asked(read)
-            finally:
-                handle.remove()
-        if not replaced:
-            raise ModelFault(f"RecBole's {type(network).__name__} does not read its sequence through item_embedding.")
-        return scores
-
-    def agrees(self) -> bool:
-        """Whether its own embeddings, handed back, give its own scores."""
-        if self.n_items < 1:
-            return False
-        probe = SequenceBatch(np.array([[0, 1, min(2, self.n_items)]], dtype=np.int32))
-        try:
-            scores = self.score_embeddings(self.embed(probe), probe).detach().numpy()
-            return bool(np.allclose(scores[:, 1:], self.score(probe)[:, 1:], atol=1e-5, rtol=1e-4))
-        except (ModelFault, RuntimeError, NotImplementedError):
-            return False

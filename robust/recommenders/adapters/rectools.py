@@ -106,8 +106,9 @@ class RecToolsModel:
         self.reads = int(model.data_preparator.session_max_len) - self.masks
         # with items to pass over, what lies further back is read as well, and no number holds
         self.context = self.reads if self.own[1:].all() else 0
-        # attributes, since a model's fingerprint is made from them
-        self.description = repr(sorted(model.get_config(simple_types=True).items()))
+        with _contained():  # RecTools warns of its own defaults
+            # attributes, since a model's fingerprint is made from them
+            self.description = repr(sorted(model.get_config(simple_types=True).items()))
         self.network = model.torch_model if self.n_items else None
 
     @classmethod

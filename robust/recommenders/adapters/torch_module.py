@@ -1,11 +1,13 @@
-"""A torch `nn.Module` of any signature, with gradients through its embedding layer.
+"""A torch `nn.Module` of any signature, with gradients through the place where it looks its items up.
 
-The layer is found by running the module and looking which `nn.Embedding` receives the sequence's numbers. Gradients
-reach the sequence through a forward hook that puts the perturbed embeddings in the place of that layer's output.
+The place is found by running the module and looking which `nn.Embedding`, or else which parameter, is given the
+sequence's numbers. Gradients reach the sequence because perturbed embeddings are put in the place of what is found
+there.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,7 @@ from torch.nn import functional as F
 from robust.errors import InputError, ModelFault, UnknownName
 from robust.log import SequenceBatch
 from robust.recommenders.adapters.base import Adapter, inside
-from robust.recommenders.adapters.embedding_layer import EmbeddingLayer, find_layer
+from robust.recommenders.adapters.embedding_layer import Lookup, find_lookup, why_none
 from robust.recommenders.adapters.mapped import MappedModel
 from robust.recommenders.adapters.mapping import Arranged, SequenceMapping, positional
 from robust.recommenders.adapters.weights import load_weights
@@ -34,18 +36,22 @@ class CalledMapping(SequenceMapping):
     Attributes:
         method: what is called.
         table: where it returns states [B, D] or [B, L, D] in the place of scores, the dotted name of the embedding or
-            parameter [V, D] by whose rows they are multiplied.
+            parameter [V, D] by whose rows they are multiplied, or of a method without arguments that returns it.
+        time_first: whether the sequence is taken as [L, B], and with it what `extra` derives from it but
+            `padding-mask`, which torch's attention takes as [B, L] in any case. Scores of all steps are [L, B, V] then.
     """
 
     method: str = "forward"
     table: str | None = None
+    time_first: bool = False
 
 
 class TorchMapping(CalledMapping):
     """What connects a torch module.
 
     Attributes:
-        embedding: the dotted name of the layer that embeds the items; `auto` finds it, `none` offers no gradients.
+        embedding: the dotted name of the layer, or parameter, that embeds the items; `auto` finds it, `none` offers no
+            gradients.
     """
 
     embedding: str = "auto"
@@ -57,6 +63,7 @@ class CalledModule(MappedModel):
     def __init__(self, module: nn.Module, mapping: CalledMapping, folder: Path) -> None:
         super().__init__(mapping, folder)
         self.module, self.method, self._table_name = module.eval(), mapping.method, mapping.table
+        self._time_first = mapping.time_first
         if not callable(getattr(module, self.method, None)):
             raise InputError(f"method: {type(module).__name__} has no '{self.method}'.")
         first = next(iter([*module.parameters(), *module.buffers()]), torch.zeros(0))
@@ -68,8 +75,10 @@ class CalledModule(MappedModel):
             return self._call(arranged)
 
     def _call(self, arranged: Arranged) -> Any:
-        values: dict[str | int, Any] = {self._mapping.sequence: arranged.numbers}
-        values |= {name: arranged.extra(value) for name, value in self._mapping.extra.items()}
+        values: dict[str | int, Any] = {self._mapping.sequence: self._laid_out(arranged.numbers)}
+        for name, value in self._mapping.extra.items():
+            extra = arranged.extra(value)
+            values[name] = extra if value == "padding-mask" else self._laid_out(extra)
         on_device = {name: self._tensor(value) for name, value in values.items()}
         args, kwargs = positional(on_device)
         if self.module.training:
@@ -77,6 +86,15 @@ class CalledModule(MappedModel):
         # __call__ and not forward, so that the module's own hooks run
         call = self.module if self.method == "forward" else getattr(self.module, self.method)
         return asked(self.module, self.method, lambda: call(*args, **kwargs))
+
+    def _laid_out(self, value: Any) -> Any:
+        """[L, B] from [B, L] where the module takes it so; anything else as it is."""
+        turned = self._time_first and isinstance(value, np.ndarray) and value.ndim == 2
+        return np.ascontiguousarray(value.T) if turned else value
+
+    def _located(self, answer: Any) -> Any:
+        found = super()._located(answer)
+        return found.transpose(0, 1) if self._time_first and getattr(found, "ndim", 0) == 3 else found
 
     def _scores(self, answer: Any, arranged: Arranged) -> Any:
         found = super()._scores(answer, arranged)
@@ -95,8 +113,11 @@ class CalledModule(MappedModel):
         for part in name.split("."):
             table = getattr(table, part, None)
         table = getattr(table, "weight", table)
+        if inspect.ismethod(table):
+            with torch.no_grad():
+                table = asked(self.module, name, table)
         if not isinstance(table, Tensor):
-            raise UnknownName("table (an embedding or parameter)", name, dict(self.module.named_parameters()))
+            raise UnknownName("table (an embedding, parameter or method)", name, dict(self.module.named_parameters()))
         return table.detach()
 
     def _tensor(self, value: Any) -> Any:
@@ -104,11 +125,7 @@ class CalledModule(MappedModel):
 
 
 class TorchModel(CalledModule):
-    """A torch module as a recommender that scores and, where its embedding layer is found, gives gradients.
-
-    Attributes:
-        gradients: the layer through which gradients go, or why there are none.
-    """
+    """A torch module as a recommender that scores and, where its embedding is found, gives gradients."""
 
     def __init__(
         self,
@@ -122,6 +139,7 @@ class TorchModel(CalledModule):
         n_items: int | None = None,
         method: str = "forward",
         table: str | None = None,
+        time_first: bool = False,
         embedding: str = "auto",
         folder: Path = Path(),
     ) -> None:
@@ -136,73 +154,81 @@ class TorchModel(CalledModule):
         if not isinstance(module, nn.Module):
             raise InputError(f"Expected a torch.nn.Module, got {type(module).__name__}.")
         given = {"sequence": sequence, "extra": extra, "padding": padding, "ids": ids, "output": output}
-        given |= {"n_items": n_items, "method": method, "table": table, "embedding": embedding}
+        given |= {
+            "n_items": n_items,
+            "method": method,
+            "table": table,
+            "time_first": time_first,
+            "embedding": embedding,
+        }
         mapping = parse(TorchMapping, "TorchModel", {name: value for name, value in given.items() if value is not None})
         super().__init__(module, mapping, folder)
-        self._layer, self.gradients = self._found(embedding)
+        self._lookup = self._found(embedding)
+        self.gradients = "" if self._lookup is None else f"through {self._lookup.name}"
 
     def __repr__(self) -> str:
-        return f"TorchModel({type(self.module).__name__}, {self.n_items} items, gradients: {self.gradients})"
+        gradients = self.gradients or f"none: {self.no_gradients}"
+        return f"TorchModel({type(self.module).__name__}, {self.n_items} items, gradients: {gradients})"
 
-    def _found(self, embedding: str) -> tuple[EmbeddingLayer | None, str]:
+    def _found(self, embedding: str) -> Lookup | None:
         if embedding == "none":
-            return None, "none: the mapping says 'embedding: none'"
+            self.no_gradients = "the mapping says 'embedding: none'"
+            return None
         rows = np.array([[0, 3, 1, 2], [0, 0, 1, 2], [0, 2, 1, 3], [0, 0, 1, 3]])
         probe = self._arrange(SequenceBatch(np.where(rows > 0, (rows - 1) % self.n_items + 1, 0)))
-        layer = find_layer(self.module, embedding, probe, lambda: self._ask(probe))
-        if layer is not None:
-            return layer, f"through {layer.name}"
-        if embedding != "auto":
+        lookup = find_lookup(self.module, embedding, probe, lambda: self._ask(probe))
+        if lookup is None and embedding != "auto":
             raise InputError(f"embedding: '{embedding}' doesn't receive the sequence's numbers in a forward pass.")
-        return None, "none: no nn.Embedding receives the sequence's numbers; name the layer with 'embedding'"
+        self.no_gradients = why_none(self.module) if lookup is None else ""
+        return lookup
 
     # --- gradients
 
     @property
     def item_embeddings(self) -> Tensor:
-        """[n_items + 1, D], what the layer makes of each item, detached; row 0 is zeros.
+        """[n_items + 1, D], what each item is embedded as, detached; row 0 is zeros.
 
         Raises:
-            AttributeError: no layer was found, so there is no such thing.
+            AttributeError: no embedding was found, so there is no such thing.
         """
-        if self._layer is None:
-            raise AttributeError(f"gradients: {self.gradients}")
+        if self._lookup is None:
+            raise AttributeError(f"no gradients: {self.no_gradients}")
         with torch.no_grad():
-            return F.pad(self._layer.embed(torch.from_numpy(self._table[1:]).to(self._device)), (0, 0, 1, 0))
+            return F.pad(self._lookup.embed(torch.from_numpy(self._table[1:]).to(self._device)), (0, 0, 1, 0))
 
     def embed(self, sequences: SequenceBatch) -> Tensor:
-        """[B, L, D], what the layer makes of the items; zero rows at padding.
+        """[B, L, D], what the items are embedded as; zero rows at padding.
 
         Raises:
-            ModelFault: no layer was found.
+            ModelFault: no embedding was found.
         """
         items = torch.from_numpy(self._table[sequences.items]).to(self._device)
         filled = torch.from_numpy(sequences.items > 0).to(self._device)
-        # padding need not be a number that the layer knows
-        embedded = self._known_layer().embed(torch.where(filled, items, int(self._table[1])))
+        # padding need not be a number that the table has
+        embedded = self._known_lookup().embed(torch.where(filled, items, int(self._table[1])))
         return embedded * filled.unsqueeze(-1)
 
     def score_embeddings(self, embeddings: Tensor, sequences: SequenceBatch) -> Tensor:
         """[B, n_items + 1] from embeddings [B, L, D], padded as `sequences`; column 0 is −inf.
 
         Raises:
-            ModelFault: no layer was found, or it wasn't called with these numbers this time.
+            ModelFault: no embedding was found, or it wasn't given these numbers this time.
         """
         arranged = self._arrange(sequences)
         columns = torch.from_numpy(arranged.columns).to(embeddings.device).unsqueeze(-1)
         moved = embeddings.gather(1, columns.expand(-1, -1, embeddings.shape[-1]))
         # cuDNN's recurrent layers go backwards in training mode only
-        with self._known_layer().replaced(moved, arranged), torch.backends.cudnn.flags(enabled=False):
+        with self._known_lookup().replaced(moved, arranged), torch.backends.cudnn.flags(enabled=False):
             answer = self._call(arranged)
         scores = self._scores(answer, arranged)[:, torch.from_numpy(self._columns).to(self._device)]
         empty = torch.from_numpy(arranged.lengths == 0).to(scores.device).unsqueeze(1)
         scores = torch.where(empty & scores.isnan(), 0.0, scores)
         return F.pad(scores.float(), (1, 0), value=float("-inf"))
 
-    def _known_layer(self) -> EmbeddingLayer:
-        if self._layer is None:
-            raise ModelFault(f"{type(self.module).__name__} gives no gradients: {self.gradients}.")
-        return self._layer
+    def _known_lookup(self) -> Lookup:
+        if self._lookup is None:
+            raise ModelFault(f"{type(self.module).__name__} gives no gradients: {self.no_gradients}.")
+        return self._lookup
 
 
 class TorchAdapter(TorchMapping, Adapter):

@@ -18,7 +18,7 @@ class TorchScriptModel(CalledModule):
     Hooks do not run inside a compiled program, so no layer's output can be replaced, and there are no gradients.
     """
 
-    gradients = "none: hooks do not run inside TorchScript"
+    no_gradients = "hooks do not run inside TorchScript"
 
 
 class TorchScriptAdapter(CalledMapping, Adapter):

@@ -18,8 +18,10 @@ from robust.recommenders.ensemble import Ensemble, StoredEnsemble, fitted, membe
 from robust.recommenders.item_table import with_item_embeddings
 from robust.recommenders.protocols import Persistent, capabilities
 from robust.recommenders.recurrent import GRU4Rec
-from robust.runner.steps import Job, Workshop, fit
+from robust.runner.step import Job
+from robust.runner.steps import fit
 from robust.runner.store import Artifact, Store
+from robust.runner.workshop import Workshop
 from tests.toys import LinearBag, ListsOnly, chain_log, random_sequences
 
 SMALL: dict[str, Any] = {"context": 12, "dimension": 8, "max_steps": 20, "batch_size": 16}

@@ -26,10 +26,10 @@ from robust.recommenders.adapt import adapt
 from robust.recommenders.adapters import open_adapter
 from robust.recommenders.adapters.base import TRUST
 from robust.recommenders.fingerprint import fingerprint
-from robust.recommenders.protocols import Fittable, Recommender, capabilities
+from robust.recommenders.protocols import Fittable, Recommender, capabilities, lacks
 from robust.runner.prepare import Request, prepare
-from robust.runner.steps import Workshop
 from robust.runner.store import Store
+from robust.runner.workshop import Workshop
 
 TRAIN = """
     import csv, json, sys
@@ -157,6 +157,7 @@ def test_what_it_offers_is_said_before_the_first_fit(write: Write) -> None:
     assert capabilities(opened(write())) == {"lists", "fit"}
     assert capabilities(opened(write(offers="scores"))) == {"lists", "scores", "fit"}
     assert "gradients" in capabilities(opened(write(offers="gradients")))
+    assert lacks(opened(write(offers="scores"))) == {"gradients": "its description says 'offers: scores'"}
 
 
 def test_a_promise_that_is_not_kept_is_a_fault(write: Write, log: InteractionLog) -> None:

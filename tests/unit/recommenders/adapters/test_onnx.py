@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import warnings
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from robust.log import SequenceBatch
 from robust.recommenders.adapt import adapt
 from robust.recommenders.adapters import open_adapter
 from robust.recommenders.fingerprint import fingerprint
-from robust.recommenders.protocols import capabilities
+from robust.recommenders.protocols import capabilities, lacks
 from tests.unit.recommenders.adapters.drawn import drawn
 
 N, D = 10, 4
@@ -70,22 +71,30 @@ def _expected(net: Net) -> np.ndarray[Any, Any]:
 RIGHT = f"padding: {{side: right, id: {N}}}\nids: {{first: 0}}\n"
 
 
-@pytest.mark.parametrize("kind", [torch.int64, torch.int32])
-def test_all_steps_with_free_sizes(tmp_path: Path, kind: torch.dtype) -> None:
-    _export(Net(), tmp_path / "net.onnx", torch.zeros(2, 7, dtype=kind), names=["seq"])
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a file that takes two rows of six 32-bit numbers; exporting takes seconds."""
+    folder = tmp_path_factory.mktemp("fixed")
+    _export(Net(), folder / "net.onnx", torch.zeros(2, 6, dtype=torch.int32), names=["seq"], free=False)
+    return folder
+
+
+def test_all_steps_with_free_sizes(tmp_path: Path) -> None:
+    _export(Net(), tmp_path / "net.onnx", torch.zeros(2, 7, dtype=torch.int64), names=["seq"])
     model = _open(tmp_path, "file: net.onnx\n" + RIGHT)
     np.testing.assert_allclose(model.score(ROWS)[:, 1:], _expected(Net()), atol=1e-5)
     assert model.n_items == N
     assert capabilities(adapt(model)) == {"lists", "scores"}
+    assert lacks(adapt(model))["gradients"] == "ONNX Runtime computes forwards only"
 
 
-def test_a_fixed_batch_and_length_are_kept_to(tmp_path: Path) -> None:
-    _export(Net(), tmp_path / "net.onnx", torch.zeros(2, 6, dtype=torch.int64), names=["seq"], free=False)
-    model = _open(tmp_path, "file: net.onnx\n" + RIGHT)
+def test_a_fixed_batch_length_and_type_are_kept_to(fixed: Path) -> None:
+    model = _open(fixed, "file: net.onnx\n" + RIGHT)
     assert model.context == 6
+    assert model._inputs["seq"].type == "tensor(int32)"
     np.testing.assert_allclose(model.score(ROWS)[:, 1:], _expected(Net()), atol=1e-5)  # 5 rows, two at a time
     with pytest.raises(InputError, match=r"padding.length is 9, but 'seq' takes 6"):
-        _open(tmp_path, "file: net.onnx\n" + RIGHT.replace("side", "length: 9, side"))
+        _open(fixed, "file: net.onnx\n" + RIGHT.replace("side", "length: 9, side"))
 
 
 def test_the_last_step_lengths_and_a_named_output(tmp_path: Path) -> None:
@@ -104,8 +113,8 @@ def test_the_last_step_lengths_and_a_named_output(tmp_path: Path) -> None:
         _open(tmp_path, text.replace("path: scores", "path: logits"))
 
 
-def test_a_fingerprint_sees_the_file(tmp_path: Path) -> None:
-    path = _export(Net(), tmp_path / "net.onnx", torch.zeros(2, 7, dtype=torch.int64), names=["seq"], free=False)
+def test_a_fingerprint_sees_the_file(fixed: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(fixed, tmp_path, dirs_exist_ok=True)) / "net.onnx"
     before = fingerprint("model.yaml", _open(tmp_path, "file: net.onnx\n" + RIGHT))
     graph = onnx.load(path)
     graph.graph.initializer[0].CopyFrom(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from robust.recommenders.adapt import adapt
 from robust.recommenders.adapters import TorchModel, mapped, open_adapter
 from robust.recommenders.adapters.base import TRUST
 from robust.recommenders.fingerprint import fingerprint
-from robust.recommenders.protocols import capabilities
+from robust.recommenders.protocols import capabilities, lacks
 from tests.unit.recommenders.adapters.drawn import drawn
 
 N, D = 12, 5
@@ -110,8 +111,8 @@ def test_gradients_are_those_of_finite_differences(make: Callable[[], TorchModel
         # the answer's float32 would drown a difference
         arranged = model._arrange(ROWS)
         columns = torch.from_numpy(arranged.columns).unsqueeze(-1).expand(-1, -1, D)
-        assert model._layer is not None
-        with model._layer.replaced(values.gather(1, columns), arranged):
+        assert model._lookup is not None
+        with model._lookup.replaced(values.gather(1, columns), arranged):
             scores = model._scores(model._call(arranged), arranged)
         weighted: Tensor = (scores[:, torch.from_numpy(model._columns)] * weights).sum()
         return weighted
@@ -339,21 +340,104 @@ def test_positions_are_not_taken_for_items() -> None:
     assert model.gradients == "through items"
 
 
-def test_without_an_embedding_layer_there_are_no_gradients_and_it_says_so() -> None:
-    class Functional(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.table = nn.Parameter(torch.ones(N + 1, D))
+class Functional(nn.Module):
+    """Looks its items up in a parameter, without a layer; the same table ranks."""
 
-        def forward(self, seq: Tensor) -> Tensor:
-            return self.table[seq].sum(1) @ self.table.T
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how, self.table = how, nn.Parameter(torch.zeros(N + 1, D))
+        self.order: Tensor
+        self.register_buffer("order", torch.arange(N + 1))  # looked up too, and no embedding
+        drawn(self, 6)
 
-    model = TorchModel(Functional())
+    def forward(self, seq: Tensor) -> Tensor:
+        numbers = self.order[seq]
+        found = self.table[numbers] if self.how == "index" else nn.functional.embedding(weight=self.table, input=seq)
+        place = (seq > 0).cumsum(1).unsqueeze(-1)
+        return (found * place).sum(1).tanh() @ self.table.T
+
+
+@pytest.mark.parametrize("how", ["index", "embedding"])
+def test_a_parameter_may_be_looked_up_without_a_layer(how: str) -> None:
+    model, module = TorchModel(Functional(how)), Functional(how)
+    assert model.gradients == "through table"
+    assert "gradients" in capabilities(adapt(model))
+    embedded = model.embed(ROWS).detach().requires_grad_(True)
+    scores = model.score_embeddings(embedded, ROWS)
+    np.testing.assert_allclose(scores.detach().numpy(), model.score(ROWS), atol=1e-6)
+    (gradient,) = torch.autograd.grad(scores[2, 4], embedded)
+    # the table ranks as well, so the way through the sequence alone is done by hand
+    items = torch.tensor(LISTS[2])
+    by_hand = module.table[items].detach().requires_grad_(True)
+    state = (by_hand * torch.arange(1, 7).unsqueeze(-1)).sum(0).tanh()
+    (expected,) = torch.autograd.grad((state @ module.table.detach().T)[4], by_hand)
+    np.testing.assert_allclose(gradient[2], expected, atol=1e-5)
+    assert not gradient[:2].any()
+    assert TorchModel(Functional(how), embedding="table").gradients == "through table"
+    with pytest.raises(UnknownName, match="Known: "):
+        TorchModel(Functional(how), embedding="tabel")
+
+
+class Bag(nn.Module):
+    """Sums while it looks up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bag = nn.EmbeddingBag(N + 1, D, padding_idx=0, mode="sum")
+        drawn(self, 7)
+
+    def forward(self, seq: Tensor) -> Tensor:
+        return self.bag(seq).tanh() @ self.bag.weight.T  # type: ignore[no-any-return]
+
+
+class OneHot(nn.Module):
+    """Multiplies by ones and zeros, and has an embedding of something else."""
+
+    def __init__(self, other: bool) -> None:
+        super().__init__()
+        self.inner = nn.Linear(N + 1, N + 1)
+        self.day = nn.Embedding(7, N + 1) if other else None
+        drawn(self, 8)
+
+    def forward(self, seq: Tensor) -> Tensor:
+        state = nn.functional.one_hot(seq, N + 1).float().sum(1)
+        return self.inner(state if self.day is None else state + self.day(torch.zeros(len(seq), dtype=torch.long)))  # type: ignore[no-any-return]
+
+
+class Detached(Gru):
+    """Has the layer, and lets no gradient through."""
+
+    def forward(self, seq: Tensor) -> Tensor:
+        with torch.no_grad():
+            return super().forward(seq)
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: TorchModel(Bag()), "bag is an nn.EmbeddingBag, which sums"),
+        (lambda: TorchModel(OneHot(other=False)), r"no nn\.Embedding receives .* \(there is none\)"),
+        (lambda: TorchModel(OneHot(other=True)), r"no nn\.Embedding \(day\) receives"),
+        (lambda: _gru(embedding="none"), "the mapping says 'embedding: none'"),
+    ],
+)
+def test_without_an_embedding_there_are_no_gradients_and_it_says_why(make: Callable[[], TorchModel], said: str) -> None:
+    model = make()
     assert capabilities(adapt(model)) == {"lists", "scores"}
-    assert "none: no nn.Embedding" in repr(model)
-    with pytest.raises(ModelFault, match=r"no nn\.Embedding receives"):
+    assert re.search(said, lacks(adapt(model))["gradients"])
+    assert re.search(f"none: .*{said}", repr(model))
+    with pytest.raises(ModelFault, match=said):
         model.embed(ROWS)
-    assert "gradients" not in capabilities(adapt(_gru(embedding="none")))
+
+
+def test_a_gradient_that_does_not_arrive_is_told_apart_from_one_without_a_way() -> None:
+    model = TorchModel(Detached(), padding={"side": "right", "id": N}, ids={"first": 0})
+    assert model.gradients == "through items"
+    said = lacks(adapt(model))
+    assert "probe failed" in said["gradients"]
+    assert "does not require grad" in said["gradients"]
+    assert "adapter: command" in said["fit"]
+    assert set(lacks(adapt(_gru()))) == {"fit"}
 
 
 def test_evaluation_mode_is_kept_and_the_same_bits_come_twice() -> None:

@@ -1,0 +1,84 @@
+"""A small log with names for its items, and what is asked of every adapter that fits a library's models to it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from robust.datasets import load_dataset
+from robust.log import InteractionLog, LogEdit, SequenceBatch
+from robust.recommenders.protocols import Scorer
+from tests.integration.conftest import Robust
+
+
+def planes() -> InteractionLog:
+    """The flights of 120 aircraft, 12 each, and only the routes that they flew: string ids."""
+    whole = load_dataset("flights")
+    rows = whole.rows((whole.user < 400) & (whole.position < 12))
+    users = np.flatnonzero(rows.lengths == 12)[:120]
+    rows = rows.rows(np.isin(rows.user, users))
+    kept, item = np.unique(rows.item, return_inverse=True)
+    user = np.searchsorted(users, rows.user)
+    assert whole.item_ids is not None
+    return InteractionLog.from_columns(
+        user, item + 1, rows.timestamp, n_items=len(kept), item_ids=whole.item_ids[kept - 1]
+    )
+
+
+def chain() -> tuple[InteractionLog, np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """A chain 1 → 2 → … → 12 → 1; items 13 and 14 have no row. With sequences [12, 4], and what follows each [12]."""
+    start = np.arange(120) % 12
+    items = (start[:, None] + np.arange(8)[None, :]) % 12 + 1
+    log = InteractionLog.from_columns(
+        np.repeat(np.arange(120), 8), items.ravel(), np.tile(np.arange(8), 120), n_items=14
+    )
+    return log, (np.arange(12)[:, None] + np.arange(4)) % 12 + 1, (np.arange(12) + 4) % 12 + 1
+
+
+def repeats_and_is_poisoned(model: Any, log: InteractionLog) -> None:
+    """The same seed gives the same bits, another one others; and a target that follows everything rises."""
+    clean, again, other = model.fit(log, seed=3), model.fit(log, seed=3), model.fit(log, seed=4)
+    asked = log.sequences(10, np.arange(100))
+    assert clean.n_items == log.n_items
+    assert np.array_equal(clean.score(asked), again.score(asked))
+    assert not np.array_equal(clean.score(asked), other.score(asked))
+    target = int(np.argmin(log.popularity[1:])) + 1
+    profiles = log.sequences(8).items.copy()
+    profiles[:, 1::2] = target
+    poisoned = model.fit(LogEdit(add=profiles).apply(log), seed=3)
+    assert isinstance(poisoned, Scorer)
+    starts = SequenceBatch(profiles[:, :1])
+    above = [float((m.score(starts)[:, 1:] > m.score(starts)[:, [target]]).sum(1).mean()) for m in (clean, poisoned)]
+    assert above[1] < above[0] / 2
+
+
+def reviewed(robust: Robust, own: dict[str, float], *words: object) -> None:
+    """`robust review quick` of a trained model, to its end: what is measured clean is what the library itself says.
+
+    Args:
+        own: metrics of the checkpoint as its library evaluates it, on the log without everybody's last row.
+    """
+    answer = robust("review", "quick", *words, "--workers", "1", "--out", "out")
+    assert answer.code in (0, 1), answer.out + answer.err
+    cells = json.loads(Path("out/results.json").read_text())["cells"]
+    for cell in cells:
+        # RecBole and RecTools have no objective of ours to change; all else is measured
+        unable = cell["defense"] == "adversarial-embeddings"
+        assert cell["verdict"] in ({"NOT_APPLICABLE"} if unable else {"PASS", "FAIL", "INCONCLUSIVE"}), cell["reason"]
+    fixed = [cell for cell in cells if cell["threat"] != "promotion" and cell["metrics"]]
+    assert {cell["threat"] for cell in fixed} == {"edited-history", "edited-history-lists-only", "embeddings"}
+    for cell in fixed:
+        for metric, value in own.items():
+            # RecBole rounds to four places
+            assert cell["metrics"][metric]["clean"] == pytest.approx(value, abs=1e-4)
+        assert cell["metrics"]["ndcg@10"]["attacked"] != cell["metrics"]["ndcg@10"]["clean"]
+    poisoned = [cell for cell in cells if cell["threat"] == "promotion"]
+    assert {cell["attack"] for cell in poisoned} == {"random", "bandwagon"}
+    for cell in poisoned:  # both arms are fits of their own, to different logs
+        clean, attacked = (cell["metrics"]["ndcg@10"][arm] for arm in ("clean", "attacked"))
+        assert clean != attacked
+        assert clean != pytest.approx(own["ndcg@10"], abs=1e-4)
