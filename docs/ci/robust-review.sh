@@ -6,8 +6,9 @@
 # ROBUST_VOCABULARY, ROBUST_NAMES, ROBUST_MODEL, ROBUST_TRUST_PICKLE (true), ROBUST_BASELINE, ROBUST_SEED, ROBUST_WORKERS,
 # ROBUST_ENGINE, ROBUST_MAX_TIME, ROBUST_STRICT (true), ROBUST_OUT (robust-out). Arguments are handed on to `robust review`.
 #
-# Written: $ROBUST_OUT, with report.md, junit.xml and report.sarif in it; report.md also as the job's summary, where GitHub
-# asks for one.
+# Written: $ROBUST_OUT, with report.md, junit.xml and report.sarif in it; where GitHub asks for them, report.md also as the
+# job's summary, and the exit code as the output `code`. A runner that cancels a job tells this script alone: it hands that
+# on, so that the review ends in order (130) and leaves no process; what is done is kept, and the next run goes on from it.
 set -euo pipefail
 
 out=${ROBUST_OUT:-robust-out}
@@ -28,8 +29,18 @@ done
 started=$(mktemp)
 trap 'rm -f "$started"' EXIT
 
+robust review "${ROBUST_SCENARIO:-ci}" ${flags[@]+"${flags[@]}"} --out "$out" "$@" &
+review=$!
+stopped=
+# TERM for both: a process in the background does not hear INT
+trap 'stopped=1; kill -TERM "$review" 2>/dev/null || :' INT TERM
 code=0
-robust review "${ROBUST_SCENARIO:-ci}" ${flags[@]+"${flags[@]}"} --out "$out" "$@" || code=$?
+wait "$review" || code=$?
+while [[ $stopped ]]; do # the signal ended the wait, not the review
+  stopped=
+  code=0
+  wait "$review" || code=$?
+done
 
 # only what this run wrote: a cached folder may hold the results of another
 if [[ $out/results.json -nt $started ]]; then
@@ -45,5 +56,8 @@ if [[ $out/results.json -nt $started ]]; then
       echo "The report is too long for a summary: see report.html among the artifacts." >>"$GITHUB_STEP_SUMMARY"
     fi
   fi
+fi
+if [[ -n ${GITHUB_OUTPUT:-} ]]; then
+  echo "code=$code" >>"$GITHUB_OUTPUT"
 fi
 exit "$code"

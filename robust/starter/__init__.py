@@ -33,11 +33,11 @@ def proposed(run: Path, folder: Path) -> dict[str, str]:
         InputError: it is no run folder, or measured nothing to propose a bound from.
     """
     from robust.runner.export import read_results
-    from robust.starter.proposal import next_command, scenario_with_bounds
+    from robust.starter.proposal import commands, scenario_with_bounds
 
     results = read_results(run)
     return {
-        "README.md": _template("proposed.md").replace("{command}", next_command(results)),
+        "README.md": _template("proposed.md").replace("{commands}", commands(results, folder)),
         "scenario.robust.yaml": scenario_with_bounds(results, run, folder),
     }
 

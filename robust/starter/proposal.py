@@ -1,9 +1,9 @@
 """Bounds that a finished run proposes: what was measured at worst, rounded up with headroom, as a scenario.
 
-The headroom is chance's. An interval from a few seeds is itself uncertain, so a bound at its upper end would leave
-every second new run of the same model undecided. The limit lies twice as far from what was measured as that end: by
-simulation (normal seeds, 99% limits) new runs then hold it in 79% of cases with 3 seeds, 87% with 5, 91% with 10;
-nearly all others are INCONCLUSIVE, and fewer than 1 in 1,000 FAIL.
+The headroom is chance's: of reviews of the same model under other seeds, 19 in 20 shall hold the limit. Its measure is
+the way from what was measured to its upper limit, which few seeds make long and many make short, so the factor follows
+from the number of seeds (`REACH`). What is still undecided is looked at again, up to 10 seeds: so the limit may lie
+close, and a model that got worse is found. docs/ci.md has what was measured.
 """
 
 from __future__ import annotations
@@ -22,11 +22,17 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from robust.errors import InputError
 from robust.report.quantities import figures
 from robust.report.text import attack_label, visible
-from robust.runner.results import CellResult, Results
+from robust.runner.results import CellResult, MetricResult, Results
 from robust.runner.scenario import Scenario
+from robust.statistics.verdicts import LOOKS
 
-REACH = 2.0
-"""Headroom: how many times the distance from what was measured to its upper limit."""
+REACH = {1: 2.0, 3: 1.0, 5: 1.6, 10: 2.4}
+"""Seeds measured → headroom, in distances from what was measured to its upper limit.
+
+By simulation (normal seeds; `test_the_headroom_is_the_one_that_chance_needs`) the limit is then held by 95% of reviews
+that may look at 3, 5 and 10 seeds, and broken by at most .3%. One seed is a fixed model: the next review asks the same
+users, so only the attack's draws differ; that factor was measured, on two logs.
+"""
 SHARE = 0.1
 """Headroom where there is no interval, relative."""
 STEP = 0.01
@@ -44,8 +50,7 @@ def proposed_limit(cells: Sequence[CellResult]) -> tuple[float, CellResult] | No
     for cell in cells:
         metric = cell.metrics.get(cell.bound.metric)
         if metric is not None and not cell.accepted and math.isfinite(metric.change):
-            far = SHARE * abs(metric.change) if metric.high is None else REACH * (metric.high - metric.change)
-            reach[cell.id] = metric.change + max(far, 0.0)
+            reach[cell.id] = metric.change + max(_headroom(cell, metric), 0.0)
     if not reach:
         return None
     worst = max(reach, key=lambda name: reach[name])
@@ -54,8 +59,19 @@ def proposed_limit(cells: Sequence[CellResult]) -> tuple[float, CellResult] | No
     return limit, next(cell for cell in cells if cell.id == worst)
 
 
+def _headroom(cell: CellResult, metric: MetricResult) -> float:
+    if metric.high is None:
+        return SHARE * abs(metric.change)
+    return _factor(cell) * (metric.high - metric.change)
+
+
+def _factor(cell: CellResult) -> float:
+    """Of the most seeds that a factor is known for, up to the cell's own."""
+    return REACH[max(seeds for seeds in REACH if seeds <= max(len(cell.seeds), 1))]
+
+
 def scenario_with_bounds(results: Results, run: Path, folder: Path) -> str:
-    """The run's scenario as YAML that reads back as the same, except for its limits and the place of its files.
+    """The run's scenario as YAML that reads back as the same, except for its limits, looks and the place of its files.
 
     Raises:
         InputError: nothing was measured, or the scenario is not one of this version.
@@ -72,7 +88,7 @@ def scenario_with_bounds(results: Results, run: Path, folder: Path) -> str:
         threat["goal"]["k"] = complete["goal"]["k"]
         threat["knowledge"] = complete["knowledge"]
         threat["bound"] = threat.pop("bound")  # last, below its comment
-    document = _ordered({"title": whole["title"], **places, **stated, **data, **places})
+    document = _ordered({"title": whole["title"], **places, **stated, **data, **places, "seeds": list(LOOKS)})
     found = 0
     for threat in document["threats"]:
         cells = [cell for cell in results.cells if cell.threat == threat["id"]]
@@ -86,7 +102,7 @@ def scenario_with_bounds(results: Results, run: Path, folder: Path) -> str:
     document.yaml_set_start_comment(
         "Bounds proposed by a finished run. They keep a model from getting worse than it was measured; whether\n"
         "that can be borne, no run can say: lower them where it can't. A victim named module:attribute is looked\n"
-        "for in the folder that the review starts in."
+        "for in the folder that the review starts in. What 3 seeds leave undecided is looked at again, after 5 and 10."
     )
     stream, yaml = io.StringIO(), YAML()
     yaml.width = 120
@@ -96,12 +112,19 @@ def scenario_with_bounds(results: Results, run: Path, folder: Path) -> str:
     return stream.getvalue()
 
 
-def next_command(results: Results) -> str:
-    """The command that judges the proposed bounds, with the seed, and the trust, of the run that proposed them."""
+def commands(results: Results, folder: Path) -> str:
+    """What judges the proposed bounds in `folder`: with the seed, and the trust, of the run that proposed them.
+
+    A victim named module:attribute whose file lies in the current folder is copied first.
+    """
     words = shlex.split(results.command)
     seed = words[words.index("--seed") + 1] if "--seed" in words[:-1] else "0"
     asked = (["--seed", seed] if seed != "0" else []) + [w for w in words if w == "--trust-pickle"]
-    return shlex.join(["robust", "review", "scenario.robust.yaml", *asked, "--out", "robust-out"])
+    victims = (victim["name"].partition(":") for victim in results.scenario["victims"])
+    files = dict.fromkeys(f"{module}.py" for module, colon, _ in victims if colon and Path(f"{module}.py").is_file())
+    lines = [["cp", _from(folder, file), "."] for file in files]
+    lines.append(["robust", "review", "scenario.robust.yaml", *asked, "--out", "robust-out"])
+    return "\n    ".join(map(shlex.join, lines))
 
 
 def _said(proposal: tuple[float, CellResult] | None, bound: Mapping[str, Any]) -> str:
@@ -114,9 +137,15 @@ def _said(proposal: tuple[float, CellResult] | None, bound: Mapping[str, Any]) -
     words = f"proposed: at worst {shown.change}{between} was measured, by {attack_label(cell)}, {cell.budget}"
     words += "" if cell.defense == "none" else f", behind {cell.defense}"
     words = " ".join(visible(words).split())[:300]
-    headroom = "twice the way to the interval's upper end" if shown.interval else "a tenth"
-    told = f"{words};\nthe limit is {headroom} above that, rounded up"
+    told = f"{words};\nthe limit is {_said_headroom(cell, bool(shown.interval))}, rounded up"
     return f"{told}.\nIt promises next to nothing: defend, or accept the risk" if limit >= MOST else told
+
+
+def _said_headroom(cell: CellResult, interval: bool) -> str:
+    if not interval:
+        return "a tenth above that"
+    factor = _factor(cell)
+    return "the interval's upper end" if factor == 1 else f"{factor:g} times the way to the interval's upper end"
 
 
 def _victims(scenario: Scenario, folder: Path) -> list[Any]:

@@ -6,28 +6,49 @@ import json
 import os
 import shutil
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from scipy.stats import t as student
 
+from robust.cli import main
 from robust.errors import InputError
 from robust.runner.export import read_results, results_json
 from robust.runner.results import BoundResult, CellResult, MetricResult, Results
 from robust.runner.scenario import Scenario, load_scenario, parse_scenario
 from robust.starter import FILES, starter, write_files
-from robust.starter.proposal import MOST, proposed_limit, scenario_with_bounds
+from robust.starter.proposal import MOST, REACH, proposed_limit, scenario_with_bounds
+from robust.statistics.verdicts import LOOKS
 from tests.integration.conftest import PIP, Robust, sh
 
-CALL = ("-c", "from robust.cli import main; main()")
+# one process for two commands: torch is imported once
+DOCTOR_AND_REVIEW = """
+import json, sys
+from robust.cli import main
+review = json.loads(sys.argv[1])
+for words in (["robust", "doctor", "--attack", "newest", "--json"], review):
+    sys.argv = words
+    try:
+        main()
+    except SystemExit as leaving:
+        print("REVIEW" if words != review else leaving.code)
+"""
 
 
 @pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that `robust init` has written, and that its scenario has been reviewed in."""
-    folder = tmp_path_factory.mktemp("started") / "new"
-    sh(sys.executable, *CALL, "init", folder, cwd=folder.parent)
-    sh(sys.executable, *CALL, "review", "scenario.robust.yaml", "--engine", "serial", cwd=folder)
+    folder = tmp_path_factory.mktemp("started")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        for words in (["init"], ["review", "scenario.robust.yaml", "--engine", "serial"]):
+            patch.setattr("sys.argv", ["robust", *words])
+            with suppress(SystemExit):
+                main()
+        sys.modules.pop("my_model", None)
     return folder
 
 
@@ -76,19 +97,17 @@ def test_its_attack_is_known_once_installed(started: Path, tmp_path: Path) -> No
     site = tmp_path / "site"
     sh(*PIP, "install", "--no-deps", "--no-build-isolation", "--target", site, started, cwd=tmp_path)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    healthy = json.loads(
-        sh(sys.executable, *CALL, "doctor", "--attack", "newest", "--json", cwd=tmp_path, env=environment)
-    )
-    assert {check["result"] for check in healthy} <= {"ok", "info"}
     text = (started / "scenario.robust.yaml").read_text()
     assert "attacks: [random-substitution]" in text
     both = started / "both.yaml"
     both.write_text(text.replace("attacks: [random-substitution]", "attacks: [random-substitution, newest]"))
     out = tmp_path / "out"
     shutil.copytree(started / "robust-out", out)  # goes on from the steps of the review before
-    words = ("review", "both.yaml", "--out", out, "--engine", "serial")
-    sh(sys.executable, *CALL, *words, cwd=started, env=environment, ok=False)
+    review = ["robust", "review", "both.yaml", "--out", str(out), "--engine", "serial"]
+    said = sh(sys.executable, "-c", DOCTOR_AND_REVIEW, json.dumps(review), cwd=started, env=environment, ok=False)
     both.unlink()
+    healthy = json.loads(said.split("REVIEW")[0])
+    assert {check["result"] for check in healthy} <= {"ok", "info"}
     cells = {cell.attack: cell for cell in read_results(out).cells}
     assert cells["newest"].verdict == "FAIL"
     assert cells["newest"].metrics["ndcg@10"].change > 3 * cells["random-substitution"].metrics["ndcg@10"].change
@@ -129,7 +148,7 @@ def same_but_for_limits(proposal: Scenario, original: Scenario) -> bool:
         data = scenario.model_dump(mode="json")
         for threat in data["threats"]:
             threat["bound"]["limit"] = None
-        return data
+        return data | {"seeds": None}
 
     return without(proposal) == without(original)
 
@@ -143,11 +162,12 @@ def test_a_run_proposes_bounds_that_it_holds(
     written = tmp_path / "guard" / "scenario.robust.yaml"
     proposal, text = load_scenario(str(written))
     assert same_but_for_limits(proposal, load_scenario("scenario.robust.yaml")[0])
+    assert proposal.seeds == (3, 5, 10)
+    assert "    cp " in (tmp_path / "guard" / "README.md").read_text()
     for threat, cell in zip(proposal.threats, run.cells, strict=True):
         measured = cell.metrics[threat.bound.metric]
         assert measured.high is not None
-        reach = measured.change + 2 * (measured.high - measured.change)
-        assert reach <= threat.bound.limit < reach + 0.01
+        assert measured.high <= threat.bound.limit < measured.high + 0.01  # 3 seeds: the interval's upper end
         assert cell.attack in text.split(f"id: {threat.id}")[1].split("bound:")[0]
     again = robust("review", written, "--out", "robust-out", "--engine", "serial")
     assert again.code == 0
@@ -188,7 +208,9 @@ def test_files_are_named_from_the_new_folder(run: Results, tmp_path: Path, monke
     assert "victims: [../../fitted, my_model:LastItem]" in text.replace("'", "").replace('"', "")
 
 
-def cell(change: float | None, high: float | None = None, accepted: str | None = None, id: str = "cell") -> CellResult:
+def cell(
+    change: float | None, high: float | None = None, accepted: str | None = None, id: str = "cell", seeds: int = 1
+) -> CellResult:
     metrics = {} if change is None else {"ndcg@10": MetricResult(clean=0.5, attacked=0.4, change=change, high=high)}
     return CellResult(
         id=id,
@@ -203,23 +225,49 @@ def cell(change: float | None, high: float | None = None, accepted: str | None =
         bound=BoundResult(metric="ndcg@10", kind="drop", limit=0.1),
         verdict="PASS",
         accepted=accepted,
+        seeds=list(range(seeds)),
     )
 
 
 @pytest.mark.parametrize(
-    ("change", "high", "limit"),
+    ("change", "high", "seeds", "limit"),
     [
-        (0.10, 0.20, 0.30),  # .10 + 2 · .10
-        (0.10, None, 0.11),  # no interval
-        (0.10, 0.201, 0.31),  # .302, rounded up
-        (-0.30, -0.20, 0.01),  # never 0 or below: no model would hold it
-        (0.95, 0.999, MOST),  # a bound below 1
+        (0.10, 0.195, 1, 0.29),  # a fixed model: .10 + 2 · .095
+        (0.10, 0.195, 3, 0.20),
+        (0.10, 0.195, 5, 0.26),  # .10 + 1.6 · .095 = .252
+        (0.10, 0.195, 10, 0.33),  # .10 + 2.4 · .095 = .328
+        (0.10, 0.195, 7, 0.26),  # stopped by --max-time after the look at 5
+        (0.10, None, 3, 0.11),  # no interval
+        (-0.30, -0.20, 3, 0.01),  # never 0 or below: no model would hold it
+        (0.95, 0.999, 3, MOST),  # a bound below 1
     ],
 )
-def test_a_limit_by_hand(change: float, high: float | None, limit: float) -> None:
-    found = proposed_limit([cell(change, high)])
+def test_a_limit_by_hand(change: float, high: float | None, seeds: int, limit: float) -> None:
+    found = proposed_limit([cell(change, high, seeds=seeds)])
     assert found is not None
     assert found[0] == limit
+
+
+def half_widths(seeds: int) -> float:
+    """A review's interval after so many seeds, in standard deviations of one seed: Student's, at that look's level."""
+    return float(student.ppf(1 - LOOKS[seeds], seeds - 1) / np.sqrt(seeds))
+
+
+@pytest.mark.parametrize("seeds", [3, 5, 10])
+def test_the_headroom_is_the_one_that_chance_needs(seeds: int) -> None:
+    """Two reviews of one model under other seeds: the second holds the first's limit in 95% of cases."""
+    rng = np.random.default_rng(seeds)
+    first, second = rng.standard_normal((2, 100_000, 10))
+    ran = first[:, :seeds]
+    limit = ran.mean(axis=1) + REACH[seeds] * half_widths(seeds) * ran.std(axis=1, ddof=1)
+    is_open, held, broken = np.ones(len(first), dtype=bool), 0, 0
+    for look in LOOKS:
+        mean, half = second[:, :look].mean(axis=1), half_widths(look) * second[:, :look].std(axis=1, ddof=1)
+        passed, failed = is_open & (mean + half < limit), is_open & (mean - half > limit)
+        held, broken = held + passed.sum(), broken + failed.sum()
+        is_open &= ~(passed | failed)
+    assert held / len(first) == pytest.approx(0.95, abs=0.005)  # no less, and no wider than it has to be
+    assert broken / len(first) < 0.003
 
 
 def test_the_cell_that_reaches_furthest_counts() -> None:

@@ -6,10 +6,14 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import sysconfig
+import time
 import zipfile
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -42,6 +46,27 @@ threats:
     budgets: [{edits: 1}]
     bound: {metric: ndcg@10, kind: drop, limit: LIMIT}
 """
+
+
+SLOW = """\
+import pathlib, time
+from robust.recommenders.baselines import Markov
+
+class Slow(Markov):
+    def score(self, sequences):
+        pathlib.Path("working").touch()
+        while not pathlib.Path("quick").exists():
+            time.sleep(0.05)
+        return super().score(sequences)
+"""
+
+
+def until(true: Callable[[], object], seconds: float = 120) -> None:
+    """Wait for it."""
+    end = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.05)
 
 
 def document(path: Path) -> Any:
@@ -187,6 +212,42 @@ def test_the_github_action_keeps_code_report_and_run(project: Path) -> None:
     assert summary.read_text() == (project / "run" / "report.md").read_text()
     assert (project / "run" / "report.html").is_file()
     assert json.loads((project / "run" / "report.sarif").read_text())["version"] == "2.1.0"
+
+
+def test_an_undecided_review_keeps_its_reports_and_fails_under_strict(project: Path) -> None:
+    script, environment = step("Review", {"scenario": "holds.yaml", "out": "run", "strict": "true", "max-time": "0s"})
+    told = {"GITHUB_OUTPUT": str(project / "output"), "GITHUB_STEP_SUMMARY": str(project / "summary")}
+    ran = bash(script, project, **environment, **told)
+    assert ran.returncode == 4, ran.stdout + ran.stderr
+    assert (project / "output").read_text() == "code=4\n"
+    assert (project / "summary").read_text().startswith("## INCONCLUSIVE")
+    assert "<skipped" in (project / "run" / "junit.xml").read_text()
+    assert json.loads((project / "run" / "report.sarif").read_text())["runs"]
+
+
+def test_a_cancelled_review_ends_in_order_and_goes_on(project: Path) -> None:
+    """GitHub sends SIGINT to the step's process only, and the script sends SIGTERM to `robust`, as Kubernetes does."""
+    (project / "slow.py").write_text(SLOW)
+    script, environment = step("Review", {"scenario": "holds.yaml", "model": "slow:Slow", "out": "run", "workers": "2"})
+    environment |= {"GITHUB_OUTPUT": str(project / "output"), "PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}
+    told, command = os.environ | environment, ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", script]
+    child = subprocess.Popen(command, cwd=project, env=told, stderr=subprocess.PIPE, text=True, process_group=0)
+    try:
+        until(lambda: (project / "working").exists() and any((project / "run" / "store").rglob("*.bin")))
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=120)
+        with pytest.raises(ProcessLookupError):  # not one process of the group is left
+            until(lambda: os.killpg(child.pid, 0))
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    assert (child.returncode, (project / "output").read_text()) == (130, "code=130\n")
+    assert "goes on from there" in said
+    kept = {file: file.stat().st_mtime_ns for file in (project / "run" / "store").rglob("*") if file.is_file()}
+    (project / "quick").touch()
+    again = bash(script, project, **environment | {"ROBUST_WORKERS": "1"})
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert kept.items() <= {file: file.stat().st_mtime_ns for file in kept}.items()
 
 
 def test_an_input_is_data_and_a_report_is_never_anothers(project: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,23 @@ def offered(line: str, folder: Path) -> list[str]:
 )
 def test_a_shell_is_offered(line: str, expected: list[str], tmp_path: Path) -> None:
     assert offered(line, tmp_path) == expected
+
+
+def test_bash_offers_it(tmp_path: Path) -> None:
+    """bash itself, with the script that `--install-completion` installs, and what that script is called with."""
+    script = """
+        eval "$(_ROBUST_COMPLETE=source_bash robust)"
+        name=$(complete -p robust | sed 's/.*-F \\([^ ]*\\) .*/\\1/')
+        COMP_WORDS=(robust show bandw) COMP_CWORD=2 COMPREPLY=()
+        "$name" robust bandw show
+        echo "${COMPREPLY[@]}"
+    """
+    path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "--noprofile", "--norc", "-euc", script]
+    run = subprocess.run(
+        command, cwd=tmp_path, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert (run.stdout.split(), run.stderr) == (["bandwagon"], "")
 
 
 def test_scenario_files_are_offered_beside_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
