@@ -42,7 +42,13 @@ class Noise(EmbeddingAttack):
 
     name: ClassVar[str] = "noise"
     source: ClassVar[str] = "He et al., SIGIR 2018 (arXiv 1808.03908)"
-    tags: ClassVar[tuple[str, ...]] = ("control",)
+    tags: ClassVar[tuple[str, ...]] = (
+        "control",
+        "atlas@5.6.1:AML.T0043",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.022",
+        "ML01:2023",
+    )
 
     scope: Literal["sequence", "universal", "item-table"] = "sequence"
     tries: int = Field(default=1, ge=1)

@@ -29,7 +29,13 @@ class RandomSubstitution(EvasionAttack):
 
     name: ClassVar[str] = "random-substitution"
     source: ClassVar[str] = "control of Yue et al., RecSys 2022 (arXiv 2207.11237)"
-    tags: ClassVar[tuple[str, ...]] = ("control", "atlas@5.6.1:AML.T0043.001", "ML01:2023")
+    tags: ClassVar[tuple[str, ...]] = (
+        "control",
+        "atlas@5.6.1:AML.T0043.001",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.025",
+        "ML01:2023",
+    )
 
     tries: int = Field(default=1, ge=1)
     k: int = Field(default=10, ge=1)

@@ -28,7 +28,13 @@ class RandomSuffix(SuffixAttack):
 
     name: ClassVar[str] = "random-suffix"
     source: ClassVar[str] = "control of Wallace et al., EMNLP 2019 (arXiv 1908.07125)"
-    tags: ClassVar[tuple[str, ...]] = ("control", "atlas@5.6.1:AML.T0043.001", "ML01:2023")
+    tags: ClassVar[tuple[str, ...]] = (
+        "control",
+        "atlas@5.6.1:AML.T0043.001",
+        "atlas@5.6.1:AML.T0015",
+        "nist-ai-100-2e2025:NISTAML.025",
+        "ML01:2023",
+    )
 
     tries: int = Field(default=20, ge=1)
     feedback: Signal = "lists"

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Format = Literal["html", "md", "json", "console", "junit", "sarif", "csv", "card"]
 FORMATS: tuple[str, ...] = get_args(Format)
+PARQUET = "parquet"
+"""The one form that is no text: `write_form` writes it to a file."""
 
 
 def render(results: Results, format: str) -> str:
@@ -26,7 +28,7 @@ def render(results: Results, format: str) -> str:
     code scanning and spreadsheets read, `card` a section for a model card.
 
     Raises:
-        UnknownName: no such format.
+        UnknownName: no such format. InputError: `parquet`, which is no text.
     """
     if format == "html":
         from robust.report.html import render_html
@@ -60,7 +62,22 @@ def render(results: Results, format: str) -> str:
         from robust.report.card import render_card
 
         return render_card(results)
-    raise UnknownName("report format", format, FORMATS)
+    if format == PARQUET:
+        raise InputError("A Parquet table is no text that could be printed: name the file to write it to with --out.")
+    raise UnknownName("report format", format, (*FORMATS, PARQUET))
+
+
+def write_form(results: Results, format: str, path: Path) -> Path:
+    """Write any form to this file, `parquet` too, whole or not at all; returns its path.
+
+    Raises:
+        UnknownName: no such format. InputError: the file cannot be written.
+    """
+    if format == PARQUET:
+        from robust.report.tables import parquet
+
+        return write_file(path, parquet(results))
+    return write_file(path, render(results, format))
 
 
 def write_report(results: Results, run: Path) -> Path:
@@ -69,10 +86,10 @@ def write_report(results: Results, run: Path) -> Path:
     Raises:
         InputError: the folder cannot be written.
     """
-    return write_text(run / "report.html", render(results, "html"))
+    return write_form(results, "html", run / "report.html")
 
 
-def write_text(path: Path, text: str) -> Path:
+def write_file(path: Path, content: str | bytes) -> Path:
     """Write a report to this file, whole or not at all; returns its path.
 
     Raises:
@@ -81,7 +98,7 @@ def write_text(path: Path, text: str) -> Path:
     from robust.runner.store import write_atomically
 
     try:
-        write_atomically(path, text)
+        write_atomically(path, content)
     except OSError as error:
         raise InputError(
             f"The report cannot be written to '{path}': {error.strerror}. Name a folder that can."

@@ -1,4 +1,5 @@
-"""The report on a terminal: the headline, a line per threat, the cells in a compact table, and where the rest lies.
+"""The report on a terminal: the headline, per threat a line, what broke and how grave it is, and the cells in a compact
+table; then where the rest lies.
 
 Texts become `rich.text.Text`, never markup. Between 60 and any number of columns nothing is cut off: names fold.
 """
@@ -14,8 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from robust.report.detection import sights
+from robust.report.findings import Broken, broken
 from robust.report.price import choices
 from robust.report.rows import Group, Row, findings, groups
+from robust.report.severity import Level
 from robust.report.text import VERDICT_WORDS, plural, presentable
 from robust.runner.results import Results, Verdict
 
@@ -27,7 +30,9 @@ STYLES: dict[Verdict, str] = {
     "ERROR": "bold magenta",
 }
 SHORT: dict[Verdict, str] = {**VERDICT_WORDS, "INCONCLUSIVE": "INCONCL.", "NOT_APPLICABLE": "N/A"}
+GRAVITY: dict[Level, str] = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
 ROOMY = 110
+MOST = 3  # findings of a threat that are told in words; the table below them has all
 
 
 def render_console(results: Results, width: int = 100) -> str:
@@ -52,8 +57,9 @@ def print_console(results: Results, run: Path | None = None, *, console: Console
     console.print(Text(shown.headline, style="bold"))
     console.print(Text(shown.explanation))
     console.print()
+    told = {one.number: one for one in broken(shown, arranged, MOST)}
     for group in arranged:
-        _print_group(group, console)
+        _print_group(group, told.get(group.number), console)
     _print_defenses(shown, arranged, console)
     _print_end(shown, arranged, console)
     if run is not None:
@@ -64,7 +70,7 @@ def _word(verdict: Verdict, words: dict[Verdict, str] = VERDICT_WORDS) -> Text:
     return Text(words[verdict], style=STYLES[verdict])
 
 
-def _print_group(group: Group, console: Console) -> None:
+def _print_group(group: Group, told: Broken | None, console: Console) -> None:
     console.print(Text.assemble(_word(group.threat.verdict), "  ", (group.threat.title, "bold")))
     line = Text(f"{group.bound}; " if group.bound else "")
     if group.worst is not None:
@@ -72,6 +78,8 @@ def _print_group(group: Group, console: Console) -> None:
     else:
         line.append(group.threat.summary or "nothing was measured")
     console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    if told is not None:
+        _print_broken(told, console)
     if group.rows:
         console.print(Padding(_table(group.rows, roomy=console.width >= ROOMY), (0, 0, 1, 2), expand=False))
     undecided = [row for row in group.rows if row.reason and row.cell.verdict not in ("PASS", "FAIL")]
@@ -79,6 +87,21 @@ def _print_group(group: Group, console: Console) -> None:
         numbers = ", ".join(str(row.number) for row in undecided if row.reason == text)
         console.print(Padding(Text(f"{numbers}: {text}"), (0, 0, 0, 2), expand=False))
     console.print()
+
+
+def _print_broken(told: Broken, console: Console) -> None:
+    """Severity and breaking budget of the gravest findings, what they are called elsewhere, and what to do."""
+    for one in told.findings:
+        level = one.severity.level if one.severity else "low"
+        accepted = " (accepted)" if one.accepted else ""
+        line = Text.assemble((level, GRAVITY[level]), f"{accepted}: {one.series.attack} on {one.where}, {one.breaking}")
+        console.print(Padding(line, (0, 0, 0, 2), expand=False))
+    known = ", ".join(str(entry) for entry in (*told.techniques, *told.classes))
+    lines = [f"{plural(told.left, 'more finding')} in the report."] if told.left else []
+    lines.append(f"Taxonomy: {known}")
+    lines += [f"What to do ({victim}): {sentence}" for victim, sentence in told.advice]
+    for said in lines:
+        console.print(Padding(Text(said), (0, 0, 0, 2), expand=False))
 
 
 def _table(rows: list[Row], *, roomy: bool) -> Table:

@@ -151,17 +151,34 @@ def _figures(row: Row) -> str:
 def taxonomy(results: Results, cell: CellResult) -> tuple[tuple[Technique, ...], tuple[Technique, ...]]:
     """(MITRE ATLAS, NIST AI 100-2) of a cell's attack, by its tags; by what it changes where tags name neither.
 
+    An attack that was planned on a surrogate is a transfer, whatever it would be on the model itself.
     A run keeps the tags of its attacks, so this imports no attack.
     """
     kept = results.environment.get("attacks")
     named = kept.get(cell.attack, ()) if isinstance(kept, dict) else ()
     tags = [str(tag) for tag in named] if isinstance(named, list | tuple) else []
     atlas, nist = ([tag for tag in tags if tag.startswith(prefix)] for prefix in (ATLAS, NIST))
+    if cell.planned_on == "surrogate":
+        atlas, nist = (
+            _transferred(atlas, asked=cell.surrogate is not None),
+            [_FROM_OUTSIDE.get(tag, tag) for tag in nist],
+        )
     usual = _usual(cell)
     goals = {f"{NIST}NISTAML.013", f"{NIST}NISTAML.024"}
     if usual[1] in goals <= set(nist):  # an attack that can do both was used for one of them
         nist = [tag for tag in nist if tag == usual[1] or tag not in goals]
     return _techniques(atlas or [usual[0]], ATLAS), _techniques(nist or [usual[1]], NIST)
+
+
+_FROM_OUTSIDE = {f"{NIST}NISTAML.022": f"{NIST}NISTAML.025"}  # evasion; without the model's inner workings
+
+
+def _transferred(tags: Sequence[str], *, asked: bool) -> list[str]:
+    """ATLAS's techniques of an attack that was planned on a surrogate, whose inside it may well have looked at."""
+    optimised = f"{ATLAS}AML.T0043"
+    kept = [tag for tag in tags if not tag.startswith(optimised)]
+    crafted = [f"{optimised}.002"] if len(kept) < len(tags) else []
+    return [*crafted, f"{ATLAS}AML.T0005", *([f"{ATLAS}AML.T0040"] if asked else []), *kept]
 
 
 def _techniques(tags: Sequence[str], prefix: str) -> tuple[Technique, ...]:

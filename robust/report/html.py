@@ -26,6 +26,7 @@ from robust.report.clean import clean_table
 from robust.report.curves import progress
 from robust.report.detection import Sight, picture, sights
 from robust.report.findings import broken
+from robust.report.glossary import words
 from robust.report.price import bills, choices, percent, spendings
 from robust.report.quantities import duration, level
 from robust.report.rows import Group, Row, commands, findings, groups
@@ -76,6 +77,7 @@ def render_html(results: Results) -> str:
 
 def _page(results: Results, detail: Detail) -> str:
     arranged = groups(results)
+    told = broken(results, arranged, detail.rows)
     style = _resource("report.css")
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
     return (
@@ -94,7 +96,10 @@ def _page(results: Results, detail: Detail) -> str:
             sights=_sights(results, detail),
             detail=detail,
             findings=findings(results, arranged),
-            broken=broken(results, arranged, detail.rows),
+            broken=told,
+            gravest={part.number: part.findings[0].severity for part in told if part.findings[0].severity},
+            again=list(dict.fromkeys(one.reproduce for part in told for one in part.findings)),
+            glossary=words(results),
             searches=[(found, Markup(found.picture)) for found in progress(_all_shown(arranged, detail))],
             accepted=[row for group in arranged for row in group.rows if row.cell.accepted],
             clean=clean_table(results),

@@ -19,10 +19,13 @@ from robust.report.text import VERDICT_WORDS, listed, plural, presentable
 from robust.runner.results import Results
 
 MAX_CHARACTERS = 65_000  # GitHub refuses comments above 65,536
+COMMANDS = 5  # that a shortened report shows
 GRAVITY = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS", "NOT_APPLICABLE")
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~&!$#])")
 _AUTOLINK = re.compile(r"(?i)(https?|ftp|mailto|xmpp)(:)|(www)(\.)")
-_MENTION = re.compile(r"(^|[^\w`])@(?=\w)")
+# GitHub looks for these after it has read the Markdown, so that a backslash does not keep them apart
+_MENTION = re.compile(r"(?<![\w`])@(?=\w)|@(?=[\w-]+\.\w)")  # the second: a mail address
+_REFERENCE = re.compile(r"#(?=\w)|\bgh-(?=\d)|%(?=\w)", re.IGNORECASE)
 _BLOCK = re.compile(r"^(\s*(?:\d+)?)([-+=.):])")
 WORD_JOINER = "\u2060"
 
@@ -32,7 +35,8 @@ def escape(text: str) -> str:
     line = " ".join(text.split())
     line = _SPECIAL.sub(r"\\\1", line)
     line = _AUTOLINK.sub(lambda m: f"{m[1] or m[3]}\\{m[2] or m[4]}", line)
-    line = _MENTION.sub(rf"\1@{WORD_JOINER}", line)
+    line = _MENTION.sub(f"@{WORD_JOINER}", line)
+    line = _REFERENCE.sub(lambda m: m[0] + WORD_JOINER, line)
     return _BLOCK.sub(r"\1\\\2", line)
 
 
@@ -76,7 +80,7 @@ def _document(results: Results, arranged: list[Group], rows: int | None, reprodu
         f"## {VERDICT_WORDS[results.verdict]}: {escape(results.title)}",
         f"**{escape(results.headline)}**",
         escape(results.explanation),
-        _overview(arranged),
+        _overview(results, arranged),
         _broken(results, arranged, rows),
         _defenses(results, arranged, rows),
         *(_cells(group, rows) for group in arranged if group.rows and rows != 0),
@@ -85,23 +89,25 @@ def _document(results: Results, arranged: list[Group], rows: int | None, reprodu
         _clean(results),
         _protocol(results),
         _bullets("### Items of the goals", [f"{goal}: {items}" for goal, items in target_facts(results)]),
-        _reproduce(results, arranged) if reproduce else "",
+        _reproduce(results, arranged, ids=reproduce),
         _bullets("### What was not tested", results.not_tested),
         _environment(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _overview(arranged: list[Group]) -> str:
+def _overview(results: Results, arranged: list[Group]) -> str:
+    gravest = {one.number: one.findings[0].severity for one in broken(results, arranged)}
     lines = []
     for group in arranged:
         worst = group.worst
         figure = f"{worst.figures.change} {_limits(worst)}".strip() if worst else "–"
         by = worst.attempt if worst else "not measured"
+        severity = gravest.get(group.number)
         lines.append(
             [
                 escape(group.threat.title),
-                f"**{VERDICT_WORDS[group.threat.verdict]}**",
+                f"**{VERDICT_WORDS[group.threat.verdict]}**" + (f", {severity.level}" if severity else ""),
                 escape(group.bound),
                 figure,
                 escape(by),
@@ -253,14 +259,20 @@ def _protocol(results: Results) -> str:
     return "**Data and protocol.** " + escape("; ".join(parts)) + "."
 
 
-def _reproduce(results: Results, arranged: list[Group]) -> str:
+def _reproduce(results: Results, arranged: list[Group], *, ids: bool) -> str:
+    """The commands, and under each the cells that it gives, unless there is no room for these."""
     parts = ["### How to reproduce"]
-    for command, rows in commands(arranged, results.command).items():
+    found = commands(arranged, results.command)
+    if not ids:
+        parts += [fenced(command) for command in list(found)[:COMMANDS] if command]
+        left = len(found) - COMMANDS
+        return "\n\n".join([*parts, f"{plural(left, 'more command')} in results.json."] if left > 0 else parts)
+    for command, rows in found.items():
         seeds = listed([str(seed) for seed in dict.fromkeys(seed for row in rows for seed in row.cell.seeds)])
-        ids = table(["Cell", "Id"], [[str(row.number), code(row.cell.id)] for row in rows], right=[0])
+        listing = table(["Cell", "Id"], [[str(row.number), code(row.cell.id)] for row in rows], right=[0])
         parts.append(fenced(command) if command else "")
         parts.append(
-            f"<details><summary>{plural(len(rows), 'cell')}, seeds {seeds or '–'}</summary>\n\n{ids}\n\n</details>"
+            f"<details><summary>{plural(len(rows), 'cell')}, seeds {seeds or '–'}</summary>\n\n{listing}\n\n</details>"
         )
     return "\n\n".join(part for part in parts if part)
 

@@ -73,7 +73,13 @@ def _reason(cell: CellResult) -> str:
     if cell.verdict == "FAIL" and cell.p_fail is not None:
         parts.append(f"{p_value(cell.p_fail)} after correction")
     parts += _projection(cell) + _copied(cell)
-    return " ".join(part if part.endswith(".") or part == parts[-1] else f"{part};" for part in parts)
+    said = ""
+    for part in parts:
+        if said.endswith("."):
+            said += f" {part if part.startswith('p ') else part[:1].upper() + part[1:]}"  # p is no word
+        else:
+            said += f"; {part}" if said else part
+    return said
 
 
 def _copied(cell: CellResult) -> list[str]:

@@ -2,7 +2,11 @@
 
 The standard asks for no location, but GitHub refuses a file in which one result has none, so each result points at the
 line of the scenario that states the bound. GitHub also tells alerts apart by `primaryLocationLineHash` alone, and reads
-a severity from a rule's properties only; both are given.
+a severity from a rule's properties only; both are given. It stores the gravest 5,000 results and 10 tags of a rule, and
+refuses a file of more than 25,000 or 20 (docs.github.com, "SARIF results exceed limit"): no more are written.
+
+There is no `informationUri` and no `helpUri`: the project has no public address that they could name, so that a rule's
+`help` holds what a page would say.
 """
 
 from __future__ import annotations
@@ -16,12 +20,13 @@ from urllib.parse import quote
 from robust.report.findings import Finding, Place, Technique, errors, found, identity, one_line, place
 from robust.report.markdown import code, escape
 from robust.report.rows import Row, groups
-from robust.report.text import bound_text, presentable
+from robust.report.text import bound_text, plural, presentable
 from robust.runner.results import Results
 from robust.taxonomy import ATLAS, NIST
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
 MESSAGE = 900  # characters; GitHub shows the first thousand
+RESULTS, TAGS = 5_000, 10
 TAXONOMIES = (("MITRE ATLAS", ATLAS, "The MITRE Corporation"), ("NIST AI 100-2", NIST, "NIST"))
 
 
@@ -29,14 +34,14 @@ def render_sarif(results: Results) -> str:
     """What broke as errors, what is open as warnings and notes; measurements that went wrong are notifications."""
     shown = presentable(results)
     arranged = groups(shown)
-    findings = found(shown, arranged)
+    findings, left = _within(found(shown, arranged))
     wrong = errors(arranged)
     rules = _rules(findings)
     index = {rule["id"]: number for number, rule in enumerate(rules)}
     run: dict[str, Any] = {
         "tool": {"driver": {**_driver(shown), "rules": rules}},
         "automationDetails": {"id": f"robust/{place(shown, '').path}/"},
-        "invocations": [_invocation(shown, wrong)],
+        "invocations": [_invocation(shown, wrong, left)],
         "taxonomies": _taxonomies(findings),
         "results": [_result(one, index[_rule_id(one)]) for one in findings],
         "columnKind": "unicodeCodePoints",
@@ -44,6 +49,11 @@ def render_sarif(results: Results) -> str:
     }
     body = {"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}
     return json.dumps(body, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _within(findings: list[Finding]) -> tuple[list[Finding], int]:
+    """The findings that are written, which come gravest first, and how many are left out."""
+    return findings[:RESULTS], max(len(findings) - RESULTS, 0)
 
 
 def message(text: str, most: int = MESSAGE) -> str:
@@ -85,7 +95,8 @@ def _rule(name: str, own: Sequence[Finding]) -> dict[str, Any]:
         f"**How to reproduce.** {code(one_line(first.reproduce, MESSAGE))}",
     ]
     markdown = "\n\n".join(part for part in parts if part)
-    properties: dict[str, Any] = {"tags": ["security", "robustness", *(one_line(f"external/{t.id}") for t in known)]}
+    tags = ["security", "robustness", *(one_line(f"external/{one.id}") for one in known)]
+    properties: dict[str, Any] = {"tags": tags[:TAGS]}
     if first.severity:
         properties["security-severity"] = f"{first.severity.score:.1f}"
     return {
@@ -160,8 +171,8 @@ def _location(where: Place, finding: Finding | None = None) -> dict[str, Any]:
     return made
 
 
-def _invocation(results: Results, wrong: Sequence[Row]) -> dict[str, Any]:
-    notes = [
+def _invocation(results: Results, wrong: Sequence[Row], left: int) -> dict[str, Any]:
+    notes: list[dict[str, Any]] = [
         {
             "level": "error",
             "message": {"text": message(f"{row.cell.id} could not be measured: {row.reason}")},
@@ -169,6 +180,9 @@ def _invocation(results: Results, wrong: Sequence[Row]) -> dict[str, Any]:
         }
         for row in wrong
     ]
+    if left:
+        told = f"{plural(left, 'less grave finding')} left out, as code scanning stores no more than {RESULTS:,}"
+        notes.append({"level": "note", "message": {"text": message(f"{told}; results.json holds all.")}})
     times = {"startTimeUtc": _utc(results.started), "endTimeUtc": _utc(results.finished)}
     return {
         "executionSuccessful": not wrong,

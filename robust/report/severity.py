@@ -1,7 +1,10 @@
 """How grave a broken bound is, by a rule that follows from the results alone (stated in docs/report.md, Severity).
 
 Two facts of the cell decide: how far beyond its bound the change is *shown* to go (by the lower end of its interval,
-not by its mean), and what the attacker had to have. Judgement enters once, in the table below, and never per finding.
+not by its mean), and what the attack used of the model and the log. What a scenario grants beyond that is not counted:
+an attack that asks for lists is as easy to run where the weights are granted. Judgement enters once, in the table
+below, and never per finding.
+
 The scores fall into the bands by which code scanning names a severity: from 9 critical, from 7 high, from 4 medium.
 """
 
@@ -26,9 +29,9 @@ SCORES: dict[Reach, tuple[float, float, float]] = {  # beyond the bound, at leas
     "synthetic": (2.0, 3.5, 5.0),
 }
 NEEDS: dict[Reach, str] = {
-    "anyone": "an attacker who has what any user sees",
-    "partial": "an attacker who has the model's scores, the whole log or the true next item",
-    "inside": "an attacker who has the model's gradients",
+    "anyone": "an attack that needs what any user sees",
+    "partial": "an attack that needs the model's scores, the whole log or the true next item",
+    "inside": "an attack that needs the model's gradients",
     "synthetic": "deltas of embeddings, which nobody can type",
 }
 _BANDS: tuple[tuple[float, Level], ...] = ((9.0, "critical"), (7.0, "high"), (4.0, "medium"))
@@ -44,14 +47,20 @@ class Severity:
 
 
 def reach(cell: CellResult) -> Reach:
-    """What the attacker of this cell had, as the scenario grants it; an unknown statement counts as partial."""
+    """What the attack of this cell used; an unknown statement counts as partial.
+
+    A run of an older version does not tell what was used: what the scenario grants stands in for it, and an attack that
+    never looks at the model, or plans on a surrogate, has nothing of the model.
+    """
     if cell.budget.startswith("ε"):
         return "synthetic"
-    model = "none" if cell.planned_on in ("none", "surrogate") else str(cell.knowledge.get("model", "none"))
+    model, log = (str(cell.used.get(name, cell.knowledge.get(name, "none"))) for name in ("model", "log"))
+    if "model" not in cell.used and cell.planned_on in ("none", "surrogate"):
+        model = "none"
     if model == "gradients":
         return "inside"
-    little = str(cell.knowledge.get("log", "none")) in ("none", "popularity")
-    return "anyone" if model in ("none", "lists") and little and not cell.worst_case else "partial"
+    little = model in ("none", "lists") and log in ("none", "popularity")
+    return "anyone" if little and not cell.worst_case else "partial"
 
 
 def shown(cell: CellResult) -> float | None:

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from robust.visible import one_line
+
 if TYPE_CHECKING:
     from robust.runner.looks import Progress
-    from robust.runner.steps import Step
+    from robust.runner.step import Step
 
 
 @contextmanager
@@ -19,12 +21,12 @@ def progress_bar() -> Iterator[Progress]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("preparing", total=None)
 
         def tell(done: int, total: int, step: Step | None) -> None:
-            said = "starting" if step is None else f"done: {step.label}"
+            said = "starting" if step is None else f"done: {one_line(step.label)}"
             bar.update(task, completed=done, total=total, description=said)
 
         yield tell
@@ -44,5 +46,5 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     for name in names:
         table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name == "name")
     for row in rows:
-        table.add_row(*(Text(str(row.get(name, ""))) for name in names))
+        table.add_row(*(Text(one_line(str(row.get(name, "")))) for name in names))
     Console().print(table)

@@ -1,23 +1,23 @@
 """Words that every form of the report shares, and the removal of characters that could disguise a text.
 
 Escaping belongs to each form (autoescape, `markdown.escape`, `rich.text.Text`); what no form can show safely, such
-as terminal escapes and marks that reverse the direction of text, is replaced here, once, before any of them.
+as terminal escapes and marks that reverse the direction of text, `robust.visible` replaces once, before any of them.
 """
 
 from __future__ import annotations
 
 import calendar
 import datetime
-import unicodedata
 from typing import Any
 
 from robust.metrics.registry import metric_name
 from robust.report.quantities import Quantity
 from robust.runner.results import BoundResult, CellResult, Results, Verdict
+from robust.visible import REPLACEMENT as REPLACEMENT
+from robust.visible import one_line
+from robust.visible import visible as visible
 
-REPLACEMENT = "\ufffd"
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-_KEPT = {"\n", "\u200d"}  # line breaks, and the joiner inside emoji and Indic words
+_WHOLE = ("command", "reproduce", "scenario")  # a query in them may hold a comment, which ends with its line
 
 VERDICT_WORDS: dict[Verdict, str] = {
     "PASS": "PASS",
@@ -35,28 +35,18 @@ VERDICT_MEANINGS: dict[Verdict, str] = {
 }
 
 
-def visible(text: str) -> str:
-    """The text without control, format and unassigned characters: tabs become spaces, others a replacement sign."""
-    if text.isascii() and text.isprintable():
-        return text
-    text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\t", " ")
-    return "".join(
-        REPLACEMENT if unicodedata.category(char) in _INVISIBLE and char not in _KEPT else char for char in text
-    )
-
-
-def _visible(value: Any) -> Any:
+def _visible(value: Any, key: str = "") -> Any:
     if isinstance(value, str):
-        return visible(value)
+        return visible(value) if key in _WHOLE else one_line(value)
     if isinstance(value, dict):
-        return {visible(str(key)): _visible(inner) for key, inner in value.items()}
+        return {one_line(str(name)): _visible(inner, key if key in _WHOLE else name) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_visible(inner) for inner in value]
+        return [_visible(inner, key) for inner in value]
     return value
 
 
 def presentable(results: Results) -> Results:
-    """The same results with every text made `visible`."""
+    """The same results with every text made `visible`, and on one line unless it is a command."""
     return Results.model_validate(_visible(results.model_dump(by_alias=True)))
 
 
@@ -98,14 +88,17 @@ _KNOWN = {
     ("model", "lists"): "the model's lists",
     ("model", "scores"): "the model's scores",
     ("model", "gradients"): "the model's gradients",
-    ("next_item", "False"): "not the true next item",
     ("next_item", "True"): "the true next item (worst case)",
 }
 
 
 def knowledge(cell: CellResult) -> list[str]:
-    """What a cell's attacker knew, in words; statements of a newer version as they are."""
-    return [_KNOWN.get((key, str(value)), f"{key}: {value}") for key, value in cell.knowledge.items()]
+    """What a cell's attacker knew, in words; statements of a newer version as they are.
+
+    That the true next item is *not* known goes without saying.
+    """
+    known = [(key, str(value)) for key, value in cell.knowledge.items()]
+    return [_KNOWN.get(pair, ": ".join(pair)) for pair in known if pair != ("next_item", "False")]
 
 
 def moment(text: str) -> str:

@@ -85,10 +85,14 @@ def explanation(verdict: Verdict, threats: Sequence[ThreatResult], cells: Sequen
     if verdict == "FAIL":
         accepted = all(c.accepted for c in cells if c.verdict == "FAIL")
         tail = " All of these findings are accepted in the scenario." if accepted else ""
+        how = (
+            "with a defence whose row below holds"
+            if any(cell.defense != "none" for cell in cells)
+            else "with a defence that is shown to hold (none was measured here)"
+        )
         return (
             f"An attacker within the stated budget does more harm than the bound allows by: {'; '.join(broken)}. "
-            "Release this model only with a defence whose row below holds, or with the risk accepted in writing."
-            f"{tail}"
+            f"Release this model only {how}, or with the risk accepted in writing.{tail}"
         )
     if verdict == "ERROR":
         return "Part of the review went wrong, so nothing is promised about it: see the reasons below, mend, run again."
@@ -106,7 +110,8 @@ def explanation(verdict: Verdict, threats: Sequence[ThreatResult], cells: Sequen
 
 
 ALWAYS_UNTESTED = (
-    "Attacks that learn their profiles (reinforcement learning, gradients through training), privacy and extraction.",
+    "Attacks that learn their profiles (reinforcement learning, gradients through training), and attacks on privacy.",
+    "Whether the model can be copied for its own sake: a copy is judged by the attacks that are planned on it.",
     "Attackers who adapt over many rounds of retraining, and anything about how the model is served.",
 )
 

@@ -34,6 +34,16 @@ def test_headline_first_then_threats_then_flags(width: int) -> None:
         assert cell.verdict in ("PASS", "FAIL") or cell.reason in text
 
 
+@pytest.mark.parametrize("width", [60, 100, 130])
+def test_tells_how_grave_it_is_what_it_is_called_and_what_to_do(width: int) -> None:
+    text = " ".join(render_console(example(), width).split())
+    assert "critical: substitution on gru4rec, no defence, from 1 edit on (71.3%, 67.9…74.7)" in text
+    assert "Taxonomy: AML.T0015 Evade AI Model, NISTAML.022 Evasion" in text
+    assert "What to do (gru4rec): No defence is shown to hold the bound." in text
+    cells = [one.model_copy(update={"accepted": "known"}) for one in example().cells]
+    assert "critical (accepted): substitution" in render_console(example().model_copy(update={"cells": cells}), 130)
+
+
 def test_a_row_for_each_cell() -> None:
     lines = [line.split() for line in render_console(example(), 130).splitlines()]
     numbers = [int(words[0]) for words in lines if words[1:2] != ["flags"] and words[:1] and words[0].isdigit()]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from robust.report.findings import Finding, broken, errors, found, identity, one_line
+from robust import plugins
+from robust.report.findings import Finding, broken, errors, found, identity, one_line, taxonomy
 from robust.report.rows import groups
 from robust.report.severity import SCORES, band, reach, severity
 from robust.report.text import presentable
-from robust.runner.results import Results
+from robust.runner.results import Results, SurrogateResult
+from robust.taxonomy import ATLAS, NIST, TERMS
 from tests.unit.report.example import EXPOSURE, QUALITY, cell, example
 from tests.unit.report.test_defense_sections import priced
 
@@ -77,6 +80,41 @@ def test_severity_follows_the_table_in_the_documentation(
     assert said is not None
     assert said.level == level
     assert {"critical": 9, "high": 7, "medium": 4, "low": 0.1}[level] <= said.score <= 10
+
+
+@pytest.mark.parametrize(
+    ("used", "planned_on", "level"),
+    [
+        ({"model": "none", "log": "none"}, "plain", "critical"),
+        ({"model": "lists", "log": "popularity"}, "plain", "critical"),
+        ({"model": "lists", "log": "full"}, "plain", "high"),
+        ({"model": "scores", "log": "none"}, "plain", "high"),
+        ({"model": "gradients", "log": "none"}, "plain", "high"),
+        ({"model": "lists", "log": "none"}, "surrogate", "critical"),  # extracted from lists
+        ({"model": "none", "log": "full"}, "surrogate", "high"),  # trained on the log
+        ({"model": "none", "log": "full"}, "protected", "high"),  # a model-blind one that adapts to a sanitiser
+    ],
+)
+def test_severity_counts_what_was_used_and_not_what_the_scenario_grants(
+    used: dict[str, str], planned_on: str, level: str
+) -> None:
+    everything = {"model": "gradients", "log": "full", "next_item": False}
+    more: dict[str, Any] = {"knowledge": everything, "planned_on": planned_on}
+    said = severity(cell("t", "a", ONE, QUALITY, 0.45, 0.03, "FAIL", used=used, **more))
+    assert said is not None
+    assert said.level == level
+    granted = severity(cell("t", "a", ONE, QUALITY, 0.45, 0.03, "FAIL", **more))  # an older run does not tell
+    assert granted is not None
+    assert granted.score <= said.score
+
+
+def test_a_run_of_an_older_version_is_read_and_graded_by_what_was_granted() -> None:
+    body = example().model_dump(by_alias=True)
+    for one in body["cells"]:
+        del one["used"]
+    read = Results.model_validate(body)
+    assert all(one.used == {} for one in read.cells)
+    assert [one.severity for one in findings(read)] == [one.severity for one in findings(example())]
 
 
 def test_severity_goes_by_what_is_shown_and_not_by_the_mean() -> None:
@@ -150,6 +188,32 @@ def test_an_attack_that_serves_two_goals_gets_the_class_of_the_one_that_it_serve
     kept = {"attacks": {"bandwagon": both}}
     one = by_rule(review.model_copy(update={"environment": kept}), "promotion/bandwagon")[0]
     assert [entry.id for entry in one.classes] == ["NISTAML.024", "NISTAML.012"]
+
+
+def test_an_attack_that_was_planned_on_a_surrogate_is_a_transfer() -> None:
+    white_box = plugins.load("attacks", "substitution").tags
+    review = example().model_copy(update={"environment": {"attacks": {"substitution": list(white_box)}}})
+    copied = SurrogateResult(model="gru4rec", queries=20_000, agreement={"agreement@10": 0.7})
+    planned = cell("edited-history", "substitution", TWO, QUALITY, 0.3, 0.02, "FAIL", planned_on="surrogate")
+    for found_on, asked in ((planned, False), (planned.model_copy(update={"surrogate": copied}), True)):
+        atlas, nist = taxonomy(review, found_on)
+        ids = [entry.id for entry in atlas]
+        assert ids[:2] == ["AML.T0043.002", "AML.T0005"]
+        assert "AML.T0043.000" not in ids
+        assert ("AML.T0040" in ids) == asked
+        assert [entry.id for entry in nist] == ["NISTAML.025"]
+    poison = cell("promotion", "bandwagon", ONE, EXPOSURE, 0.3, 0.02, "FAIL", planned_on="surrogate")
+    kept = review.model_copy(update={"environment": {"attacks": {"bandwagon": ["atlas@5.6.1:AML.T0020"]}}})
+    assert [entry.id for entry in taxonomy(kept, poison)[0]] == ["AML.T0005", "AML.T0020"]
+
+
+@pytest.mark.parametrize("name", plugins.names("attacks"))
+def test_every_registered_attack_has_its_place_in_both_taxonomies(name: str) -> None:
+    tags = plugins.load("attacks", name).tags
+    for prefix in (ATLAS, NIST):
+        own = [tag for tag in tags if tag.startswith(prefix)]
+        assert own, f"{name} names nothing of {prefix}"
+        assert all(tag in TERMS for tag in own)
 
 
 def test_a_bound_is_placed_where_the_scenario_states_it() -> None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from robust.cli import app
-from robust.errors import InputError
-from robust.report import FORMATS, render, write_text
+from robust.errors import InputError, UnknownName
+from robust.report import FORMATS, render, write_file
 from robust.runner.export import results_json
 from tests.unit.report.example import example
 
@@ -37,7 +38,23 @@ def test_the_command_line_prints_the_same(run: Path, form: str) -> None:
     assert done.stdout == render(example(), form)
 
 
+def test_a_parquet_table_goes_to_a_file_and_nowhere_else(run: Path) -> None:
+    out = run / "filed" / "cells.parquet"
+    done = CliRunner().invoke(app, ["report", str(run), "--format", "parquet", "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    assert pq.read_table(out).num_rows == len(example().cells)
+    printed = CliRunner().invoke(app, ["report", str(run), "--format", "parquet"])
+    assert printed.exit_code != 0
+    assert isinstance(printed.exception, InputError)
+    assert "--out" in str(printed.exception)
+
+
+def test_an_unknown_form_is_told_which_there_are() -> None:
+    with pytest.raises(UnknownName, match="Did you mean 'parquet'"):
+        render(example(), "parket")
+
+
 def test_a_file_that_cannot_be_written_is_refused_with_the_reason(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(InputError, match="cannot be written"):
-        write_text(tmp_path / "file" / "report.sarif", "text")
+        write_file(tmp_path / "file" / "report.sarif", "text")

@@ -12,9 +12,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
+from markupsafe import escape
 
 from robust.errors import InputError, UnknownName
 from robust.report import FORMATS, render, write_report
+from robust.report.glossary import words
 from robust.report.html import MAX_BYTES
 from robust.runner.results import DatasetResult, Results, ThreatResult
 from tests.unit.report.example import COMMAND, EXPOSURE, cell, example, unmeasured
@@ -85,7 +87,7 @@ def test_opens_with_the_headline_and_what_it_means(page: Page) -> None:
 def test_sections_come_in_the_order_in_which_a_reviewer_reads(page: Page) -> None:
     ids = [attributes["id"] for attributes in page.all("section")]
     assert ids[:4] == ["findings", "pictures", "cells", "flags"]
-    assert ids[4:] == ["clean", "protocol", "reproduce", "not-tested", "environment"]
+    assert ids[4:] == ["clean", "protocol", "reproduce", "not-tested", "words", "environment"]
 
 
 def test_every_cell_stands_in_a_table_and_can_be_reproduced(page: Page) -> None:
@@ -285,3 +287,24 @@ def test_contrast_reaches_aa_in_every_scheme(scheme: str) -> None:
     for text in ("ink", "soft", "link", "pass", "fail", "open", "error", "none"):
         for ground in ("paper", "shade", "beyond"):
             assert contrast(colours[text], colours[ground]) >= 4.5, (text, ground)
+
+
+def test_words_that_are_not_explained_where_they_stand_are_explained_at_the_end() -> None:
+    explained = dict(words(example()))
+    assert {"NDCG@10", "target HR@10", "pp", "cold*5", "ε", "adaptive", "oblivious", "model-blind"} <= set(explained)
+    assert "list of 10" in explained["NDCG@10"]
+    assert "transfer" not in explained  # nothing was planned on a surrogate
+    text = render(example(), "html")
+    for term, meaning in explained.items():
+        assert f"<dt>{escape(term)}</dt><dd>{escape(meaning)}</dd>" in text
+
+
+def test_the_findings_hold_the_commands_that_reproduce_them_and_the_overview_their_severity() -> None:
+    text = render(example(), "html")
+    findings = text[text.index('id="findings"') : text.index('id="pictures"')]
+    for one in example().cells:
+        if one.verdict == "FAIL":
+            assert escape(one.reproduce) in findings
+    overview = text[text.index('class="overview') : text.index("<nav")]
+    assert overview.count('class="severity s-critical"') == 1
+    assert overview.count('class="severity s-medium"') == 1

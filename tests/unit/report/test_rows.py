@@ -92,3 +92,17 @@ def test_a_transfer_says_how_faithful_its_copy_was() -> None:
     said = "which agrees with the victim on 60% of its top 1 and 84% of its top 10"
     assert f"planned on a copy that 20,000 lists gave, {said}" in group.rows[0].reason
     assert "copy" not in groups(example())[0].rows[0].reason
+
+
+def test_what_follows_a_sentence_begins_one_and_what_follows_a_clause_does_not() -> None:
+    copied = SurrogateResult(model="gru4rec", queries=2_000, agreement={"agreement@10": 0.5})
+    for reason, said in (
+        ("The drop is open.", "The drop is open. Planned on a copy that 2,000 lists gave"),
+        ("the drop is open", "the drop is open; planned on a copy that 2,000 lists gave"),
+    ):
+        open_ = cell("t", "a", ("1 edit", 1.0), QUALITY, 0.1, 0.05, "INCONCLUSIVE", reason=reason, surrogate=copied)
+        review = example().model_copy(update={"cells": [open_], "threats": []})
+        assert groups(review)[0].rows[0].reason.startswith(said)
+    broken = cell("t", "a", ("1 edit", 1.0), QUALITY, 0.5, 0.05, "FAIL", reason="The drop is large.", p_fail=0.01)
+    (group,) = groups(example().model_copy(update={"cells": [broken], "threats": []}))
+    assert group.rows[0].reason == "The drop is large. p = 0.01 after correction"

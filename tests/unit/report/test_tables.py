@@ -1,4 +1,4 @@
-"""CSV: read back by pandas and by the csv module; numbers stay numbers, no text is a formula or breaks a row."""
+"""CSV and Parquet: read back by pandas, pyarrow and the csv module; numbers stay numbers, no text is a formula."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ import io
 import math
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from robust.report import render
-from robust.report.tables import safe
+from robust.report.tables import COLUMNS, parquet, safe
 from robust.runner.results import Results
 from tests.unit.report.example import example
 from tests.unit.report.hostile import hostile_example
@@ -86,3 +88,35 @@ def test_hostile_names_break_no_row_and_start_no_formula() -> None:
 
 def test_a_review_without_cells_is_a_head() -> None:
     assert render(example().model_copy(update={"cells": [], "threats": []}), "csv") == "cell\n"
+
+
+def read_parquet(results: Results) -> pa.Table:
+    return pq.read_table(io.BytesIO(parquet(results)))
+
+
+def test_parquet_has_the_columns_of_the_csv_in_their_own_types() -> None:
+    table, lines = read_parquet(example()), rows(example())
+    assert table.column_names == list(lines[0]) == list(COLUMNS)
+    for read, line in zip(table.to_pylist(), lines, strict=True):
+        for name, value in read.items():
+            said = "; ".join(map(str, value)) if isinstance(value, list) else "" if value is None else str(value)
+            assert line[name] in (said, f"'{said}")
+    assert pa.types.is_floating(table.schema.field("change").type)
+    assert pa.types.is_integer(table.schema.field("queries").type)
+    assert table.schema.field("seeds").type == pa.list_(pa.int64())
+
+
+def test_parquet_without_cells_has_the_same_columns_and_types() -> None:
+    none = read_parquet(example().model_copy(update={"cells": [], "threats": []}))
+    assert none.num_rows == 0
+    assert none.schema == read_parquet(example()).schema
+
+
+def test_parquet_holds_what_is_no_number_as_nothing_and_texts_on_one_line() -> None:
+    body = example().model_dump(by_alias=True)
+    body["cells"][0]["metrics"]["target_hr@10"]["change"] = math.nan
+    body["cells"][0]["reason"] = "one\ntwo\u202e"
+    table = read_parquet(Results.model_validate(body)).to_pylist()
+    assert table[0]["change"] is None
+    assert table[0]["reason"].startswith("one two")
+    assert "\u202e" not in table[0]["reason"]
