@@ -21,17 +21,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from robust.errors import InputError
+from robust.frozen import Frozen
 from robust.log import Int32, InteractionLog, SequenceBatch
 from robust.recommenders.protocols import Recommender
-from robust.threat import Frozen
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from robust.recommenders.training import Objective, Step
+    from robust.recommenders.objective import Objective, Step
 
 _ROWS_ASKED_AT_ONCE = 1024
 
@@ -109,6 +110,21 @@ def _next(lists: Int32, n_items: int, how: Extraction, rng: np.random.Generator)
     return np.where(filled > 0, listed, anywhere).astype(np.int32)
 
 
+def check_can_learn(surrogate: Recommender, how: Extraction) -> None:
+    """Whether it can be trained on lists.
+
+    Raises:
+        InputError: it cannot, with what could be named instead.
+    """
+    ours: Any = surrogate
+    if not hasattr(ours, "train") or not hasattr(ours, "with_settings"):
+        raise InputError(f"{surrogate!r} cannot learn from lists: name one of the built-in neural recommenders.")
+    if ours.context < how.length:
+        raise InputError(f"histories of {how.length} items are longer than the surrogate's context of {ours.context}.")
+    if type(ours).__name__ == "BERT4Rec":
+        raise InputError("bert4rec hides items in training, so lists have no place there: name gru4rec or sasrec.")
+
+
 def distil(surrogate: Recommender, said: Transcript, how: Extraction, *, seed: int) -> Recommender:
     """The surrogate, trained to rank as the victim did.
 
@@ -119,13 +135,8 @@ def distil(surrogate: Recommender, said: Transcript, how: Extraction, *, seed: i
     Raises:
         InputError: it cannot be trained so.
     """
+    check_can_learn(surrogate, how)
     ours: Any = surrogate
-    if not hasattr(ours, "train") or not hasattr(ours, "with_settings"):
-        raise InputError(f"{surrogate!r} cannot learn from lists: name one of the built-in neural recommenders.")
-    if ours.context < how.length:
-        raise InputError(f"histories of {how.length} items are longer than the surrogate's context of {ours.context}.")
-    if type(ours).__name__ == "BERT4Rec":
-        raise InputError("bert4rec hides items in training, so lists have no place there: name gru4rec or sasrec.")
     count, length = said.items.shape
     log = InteractionLog.from_columns(
         np.repeat(np.arange(count), length),
@@ -182,7 +193,23 @@ def agreement(victim: Recommender, surrogate: Recommender, sequences: SequenceBa
     Sequences for which the victim lists nothing do not count.
     """
     k = min(k, victim.n_items)
-    theirs, own = (np.asarray(one.recommend(sequences, k)) for one in (victim, surrogate))
+    return _shared(*(np.asarray(one.recommend(sequences, k)) for one in (victim, surrogate)))
+
+
+def constant_agreement(victim: Recommender, sequences: SequenceBatch, k: int) -> float:
+    """Agr@k of the one list that agrees most with the victim on these very sequences, whatever the history.
+
+    A surrogate that does not agree more has learnt nothing of how the victim reads a history.
+    """
+    theirs = np.asarray(victim.recommend(sequences, min(k, victim.n_items)))
+    often = np.bincount(theirs.ravel(), minlength=victim.n_items + 1)
+    often[0] = -1  # no item, but a list that is short
+    best = np.argsort(-often, kind="stable")[: theirs.shape[1]]
+    return _shared(theirs, np.broadcast_to(best, theirs.shape))
+
+
+def _shared(theirs: Int32, own: NDArray[Any]) -> float:
+    """The share of `theirs` [n, k] that is also in `own` [n, k], mean over those rows that list anything."""
     listed = (theirs != 0).sum(axis=1)
     shared = ((theirs[:, :, None] == own[:, None, :]) & (theirs != 0)[:, :, None]).any(axis=2).sum(axis=1)
     return float((shared[listed > 0] / listed[listed > 0]).mean()) if listed.any() else 0.0

@@ -29,6 +29,7 @@ BLIND = {
     "noisy_gradient": "the strongest attack follows a gradient that is noise",
     "black_box_stronger": "an attack of another threat that sees less did more",
     "transfer_stronger": "an attack planned on another model did more",
+    "unfaithful_surrogate": "the copy on which the strongest attack was planned shares little with the victim",
     "larger_budget_weaker": "the same attack did more with less",
 }
 """Flags that void a threat where they stand on the cell that the worst case comes from."""

@@ -18,8 +18,9 @@ from math import inf
 
 from robust.access import ACCESS, Access
 from robust.errors import NotApplicable
-from robust.runner.judging import Assessment, Measured, values
-from robust.runner.plan import Cell
+from robust.runner.cell import Cell
+from robust.runner.judging import Assessment
+from robust.runner.outcomes import Measured, values
 from robust.runner.protection import flag_protection
 from robust.runner.results import CellResult, Flag
 from robust.runner.summary import amount

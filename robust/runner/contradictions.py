@@ -15,8 +15,8 @@ import numpy as np
 from robust.attack import Attack
 from robust.errors import InputError
 from robust.log import InteractionLog
-from robust.measure import Seen
 from robust.metrics.registry import parse_metric
+from robust.seen import Seen
 from robust.threat import BudgetSpec
 
 if TYPE_CHECKING:
@@ -76,6 +76,10 @@ def check_threat(threat: Threat) -> None:
         if budget.epsilon is None and (budget.norm, budget.unit, budget.per) != ("l2", "neighbour", "position"):
             message = "norm, unit and per say how epsilon is measured: state epsilon, too"
             raise Contradiction(message, "budgets", place)
+        copied = threat.surrogate.extract if "surrogate" in threat.plan else None
+        if copied is not None and budget.queries is not None and copied.spent > budget.queries:
+            message = f"the surrogate alone asks for {copied.spent} lists; allow as many, or lower extract.queries"
+            raise Contradiction(message, "budgets", place, "queries")
         for spec in threat.attacks:
             if (vain := spent_in_vain(spec.build(), spec.name, budget)) is not None:
                 raise Contradiction(vain, "budgets", place)

@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 from robust.defense import Sanitizer
 from robust.log import Bool
 from robust.metrics.detection import area, auc, roc
+from robust.runner.cell import Cell
 from robust.runner.judging import Assessment
-from robust.runner.plan import Cell
 from robust.runner.prepare import Prepared
 from robust.runner.price import rates
 from robust.runner.records import Confusion, DetectionResult, HarmLeft, RocPoint
 from robust.runner.results import CellResult
-from robust.runner.steps import FLAGGED, SUSPICION
 from robust.runner.store import Store
+from robust.runner.workshop import FLAGGED, SUSPICION
 
 GRID = np.array([0, 0.001, 0.002, 0.005, 0.01, 0.015, *np.arange(2, 10) / 100, *np.arange(2, 21) / 20])
 """False positive rates at which curves are averaged: close where a sanitiser works, wide beyond."""

@@ -10,9 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from robust.errors import InputError
-from robust.runner.judging import Assessment, values
+from robust.runner.judging import Assessment
+from robust.runner.outcomes import values
 from robust.runner.results import Results
 from robust.runner.store import write_atomically
+
+SCHEMA = 1
 
 
 def results_json(results: Results) -> str:
@@ -34,15 +37,22 @@ def read_results(run: Path) -> Results:
         body = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise InputError(f"There is no run in '{run}': no results.json. Expected a folder written by --out.") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError as error:
+        raise InputError(f"'{path}' cannot be read as results: too many brackets within each other.") from error
+    except (OSError, ValueError) as error:  # JSON that is cut short, bytes that are no text, a number without end
         raise InputError(f"'{path}' cannot be read as results: {error}.") from error
+    if isinstance(body, dict) and body.get("schema", SCHEMA) != SCHEMA:
+        raise InputError(
+            f"'{path}' holds results of schema {body['schema']!r}; this version reads schema {SCHEMA}. Read it with "
+            "the version of seqrobust that wrote it, or review again."
+        )
     try:
         checksum = body["environment"].pop("checksum")
         results = Results.model_validate(body)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"'{path}' does not hold results of this version: {str(error).splitlines()[0]}.") from error
     canonical = json.dumps(body, sort_keys=True, ensure_ascii=False)
-    if hashlib.sha256(canonical.encode()).hexdigest() != checksum:
+    if hashlib.sha256(canonical.encode(errors="surrogatepass")).hexdigest() != checksum:
         raise InputError(f"'{path}' was damaged or changed since it was written: its checksum does not match.")
     return results
 

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from robust.attack import EmbeddingAttack, EvasionAttack, PoisoningAttack
 from robust.defense import Sanitizer
-from robust.runner.plan import Cell
+from robust.runner.cell import Cell
 from robust.runner.results import CellResult, Flag
 from robust.statistics import limits, seed_outliers
 
 if TYPE_CHECKING:
-    from robust.runner.judging import Measured
+    from robust.runner.outcomes import Measured
 
 EVERYWHERE = 0.9
 ZERO_GRADIENT = 0.5
@@ -28,6 +28,7 @@ NOISY_GRADIENT = 0.25
 FEW_CHANGED = 0.01
 MANY_REMOVED = 0.05
 MANY_REFUSED = 0.01
+FAITHFUL = 0.5
 
 
 def cell_flags(cell: Cell, measured: Measured, record: CellResult) -> list[Flag]:
@@ -171,6 +172,22 @@ def _poison_beyond_split(cell: Cell, measured: Measured, record: CellResult) -> 
     )
 
 
+def _unfaithful_surrogate(cell: Cell, measured: Measured, record: CellResult) -> Flag | None:
+    copied = record.surrogate
+    if copied is None or record.verdict == "FAIL":
+        return None
+    agreed, constant = copied.agreement["agreement@10"], copied.constant or 0.0
+    if agreed >= FAITHFUL and agreed > constant:
+        return None
+    return Flag(
+        name="unfaithful_surrogate",
+        cause=f"The attack was planned on a copy of the victim that shares {agreed:.0%} of its top ten, where one list "
+        f"for everybody shares {constant:.0%}: what does little on such a copy says little of the victim.",
+        remedy="Ask for more lists (surrogate: {name: gru4rec, extract: {queries: …}}), name another surrogate, and "
+        "trust the attacks that ask the victim itself (random-substitution).",
+    )
+
+
 CHECKS: tuple[Callable[[Cell, Measured, CellResult], Flag | None], ...] = (
     _changed_nothing,
     _zero_gradient,
@@ -182,6 +199,7 @@ CHECKS: tuple[Callable[[Cell, Measured, CellResult], Flag | None], ...] = (
     _genuine_users_removed,
     _refuses,
     _poison_beyond_split,
+    _unfaithful_surrogate,
 )
 
 

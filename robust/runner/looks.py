@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from robust.runner.cell import SeedSteps
 from robust.runner.engines import Failure, closure, run
-from robust.runner.judging import Assessment, Measured, assess, correct, gather, undecided
-from robust.runner.plan import SeedSteps, clean_rank, resolvable
+from robust.runner.ground import clean_rank
+from robust.runner.judging import Assessment, assess, correct, undecided
+from robust.runner.obstacles import obstacle, resolvable
+from robust.runner.outcomes import Measured, gather
 from robust.runner.prepare import Prepared, Request, baselines
 from robust.runner.results import Verdict
-from robust.runner.steps import Step
+from robust.runner.step import Step
 from robust.runner.store import Store
 
 
@@ -44,7 +47,7 @@ def take_looks(
     Args:
         judge: how assessments become verdicts; by default corrected over all of them.
     """
-    obstacles = [cell.obstacle() or resolvable(cell, request.seed) for cell in prepared.cells]
+    obstacles = [obstacle(cell) or resolvable(cell, request.seed) for cell in prepared.cells]
     count = len(prepared.cells)
     planned: list[list[tuple[int, SeedSteps]]] = [[] for _ in range(count)]
     outcome = Outcome([], [("INCONCLUSIVE", "")] * count, [], {}, {})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +13,24 @@ from numpy.typing import NDArray
 
 from robust.datasets import Split, default_seen, global_time, leave_last_out, load_dataset, open_log
 from robust.datasets.query_text import query
-from robust.errors import InputError
+from robust.errors import EndpointFault, InputError
+from robust.extraction import check_can_learn
 from robust.log import InteractionLog
-from robust.measure import Seen
 from robust.recommenders.adapt import adapt, reads_item_ids
 from robust.recommenders.fingerprint import answers_digest
 from robust.recommenders.protocols import Recommender
 from robust.recommenders.resolve import fingerprint, is_fitted, resolve
+from robust.runner.cell import Cell
 from robust.runner.contradictions import check_log
-from robust.runner.plan import Cell, Ground, Victim, cells, describe_victim, resolvable
+from robust.runner.ground import Ground, Victim, describe_victim
+from robust.runner.obstacles import obstacle, resolvable
+from robust.runner.plan import cells
 from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec, load_scenario
 from robust.runner.source import scenario_source
-from robust.runner.steps import Step
+from robust.runner.step import Step
 from robust.runner.store import Artifact, Store, content_hash
+from robust.runner.surrogate import Surrogate, needs_copy, surrogate_of
+from robust.seen import Seen
 
 if TYPE_CHECKING:
     from robust.datasets.names import ItemNames
@@ -120,7 +125,7 @@ def expand(scenario: Scenario, request: Request, store: Store | None, log: Inter
     ground = Ground(_split_step(split, seen, named), split.train, scenario.retrain, request.seed)
     holdings = Seen.of(split.train, split.users)
     check_log(scenario, split.train, holdings)
-    expanded = list(cells(scenario, victims, ground, _surrogates(scenario)))
+    expanded = list(cells(scenario, victims, ground, _surrogates(scenario, victims)))
     prepared = Prepared(scenario, log, split, seen, victims, ground, expanded, holdings, notes, named, names=names)
     if store is not None:
         write_split(prepared, store)
@@ -133,7 +138,7 @@ def check_measurable(prepared: Prepared, seed: int) -> None:
     Raises:
         InputError: no cell can be measured on these victims and this log, with every reason.
     """
-    reasons = [cell.obstacle() or resolvable(cell, seed) for cell in prepared.cells]
+    reasons = [obstacle(cell) or resolvable(cell, seed) for cell in prepared.cells]
     if None in reasons:
         return
     victims = ", ".join(f"'{victim.spec.label}'" for victim in prepared.victims)
@@ -168,26 +173,38 @@ def _resolved(spec: VictimSpec) -> tuple[Recommender, str, bool]:
     """The recommender that a scenario names, its fingerprint, and whether it was handed over fitted."""
     model = resolve(spec.name, dict(spec.settings))
     fixed = is_fitted(model)
-    adapted, mark = adapt(model), fingerprint(spec.name, model)
+    try:
+        adapted, mark = adapt(model), fingerprint(spec.name, model)
+    except EndpointFault as error:
+        raise InputError(f"{error} Nothing was measured.") from error
     return adapted, f"{mark}-{answers_digest(adapted)}" if fixed else mark, fixed
 
 
-def _surrogates(scenario: Scenario) -> dict[str, Victim]:
-    """The model on which a threat's attacks are planned, by the threat's id, where they are planned on one.
+def _surrogates(scenario: Scenario, victims: Sequence[Victim]) -> dict[str, Surrogate]:
+    """The model on which a threat's attacks are planned, by the threat's id, where any is planned on one.
 
     Raises:
         InputError: a surrogate that cannot be trained.
     """
     found = {}
     for threat in scenario.threats:
-        if "surrogate" in threat.plan:
-            model, mark, fixed = _resolved(threat.surrogate)
-            found[threat.id] = describe_victim(threat.surrogate, model, mark, fixed)
-            if fixed or "fit" not in found[threat.id].capabilities:
-                raise InputError(
-                    f"Threat '{threat.id}': the surrogate '{threat.surrogate.label}' cannot be trained by an attacker; "
-                    "name a recommender with fit(log, *, seed), such as gru4rec or sasrec."
-                )
+        copied = any(needs_copy(threat, victim, attack) for victim in victims for attack in threat.attacks)
+        if not copied and "surrogate" not in threat.plan:
+            continue
+        spec = surrogate_of(threat)
+        model, mark, fixed = _resolved(spec)
+        own = describe_victim(spec, model, mark, fixed)
+        if fixed or "fit" not in own.capabilities:
+            raise InputError(
+                f"Threat '{threat.id}': the surrogate '{spec.label}' cannot be trained by an attacker; "
+                "name a recommender with fit(log, *, seed), such as gru4rec or sasrec."
+            )
+        if spec.extract is not None:
+            try:
+                check_can_learn(model, spec.extract)
+            except InputError as error:
+                raise InputError(f"Threat '{threat.id}': the surrogate {error}") from error
+        found[threat.id] = Surrogate(own, spec.extract)
     return found
 
 

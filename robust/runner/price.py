@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 from robust.defense import Defense, Sanitizer
 from robust.errors import NotApplicable
 from robust.log import Bool, InteractionLog
-from robust.measure import Ranking, per_user
+from robust.ranking import Ranking, per_user
+from robust.runner.cell import SeedSteps
 from robust.runner.judging import Assessment
-from robust.runner.plan import SeedSteps
 from robust.runner.prepare import Prepared
 from robust.runner.records import DefenseResult, QualityGroup, QualityPrice, Rate
-from robust.runner.steps import FLAGGED, Step
+from robust.runner.step import Step
 from robust.runner.store import Store
+from robust.runner.workshop import FLAGGED
 from robust.statistics import change_limits, limits
 
 METRICS = ("ndcg@10", "hr@10")

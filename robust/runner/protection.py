@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.errors import NotApplicable
-from robust.measure import Ranking
-from robust.runner.judging import Assessment, values
-from robust.runner.plan import Cell
+from robust.ranking import Ranking
+from robust.runner.cell import Cell
+from robust.runner.judging import Assessment
+from robust.runner.outcomes import values
 from robust.runner.results import CellResult, Flag
 from robust.statistics import limits
 

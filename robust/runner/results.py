@@ -13,7 +13,6 @@ from pydantic import ConfigDict, Field
 from robust.runner.records import AttackPrice, DefenseResult, DetectionResult, Record, TargetResult
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE", "NOT_APPLICABLE", "ERROR"]
-SCHEMA_VERSION = 1
 WORST_FIRST: tuple[Verdict, ...] = ("FAIL", "ERROR", "INCONCLUSIVE", "PASS")
 
 
@@ -108,15 +107,22 @@ class SurrogateResult(Record):
     Attributes:
         queries: lists asked for. agreement: by K, the share of the victim's top K that is in the surrogate's, on
             histories that it was not asked about; mean over them and over seeds.
+        constant: the same of the one list of ten that agrees most, whatever the history; None in older runs.
     """
 
     model: str
     queries: int
     agreement: dict[str, float]
+    constant: float | None = None
 
 
 class CellResult(Record):
-    """One attack, at one budget, on one victim behind one defence."""
+    """One attack, at one budget, on one victim behind one defence.
+
+    Attributes:
+        knowledge: what the scenario grants. used: what the attack used of it, as `model` and `log`; empty where it was
+            not measured, and in runs of versions that did not tell.
+    """
 
     id: str
     threat: str
@@ -128,6 +134,7 @@ class CellResult(Record):
     budget: str
     budget_size: float = 0.0
     knowledge: dict[str, Any] = Field(default_factory=dict)
+    used: dict[str, Any] = Field(default_factory=dict)
     worst_case: bool = False  # the attacker knew the true next item
     planned_on: Literal["plain", "protected", "surrogate", "none"]
     measured_on: Literal["plain", "protected"]

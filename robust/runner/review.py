@@ -6,21 +6,26 @@ import datetime
 import os
 import platform
 import time
+from collections.abc import Callable
 from typing import Any
 
 from robust import __version__
 from robust.datasets import repeat_share
+from robust.recommenders.adapters.http.ledger import asked_in_run
 from robust.runner.across import flag_across
+from robust.runner.cell_results import result
 from robust.runner.detection import detection_results
 from robust.runner.engines import closure
+from robust.runner.estimate import advance_notice
 from robust.runner.export import write_run
-from robust.runner.judging import Assessment, adjusted, result
+from robust.runner.judging import Assessment, adjusted
+from robust.runner.list_lengths import check_list_lengths
 from robust.runner.looks import Outcome, Progress, take_looks
 from robust.runner.prepare import Prepared, Request, check_measurable, prepare
 from robust.runner.price import defense_results
 from robust.runner.results import CellResult, DatasetResult, Results
-from robust.runner.source import attack_tags
-from robust.runner.steps import machine
+from robust.runner.source import attack_sources, attack_tags
+from robust.runner.step import machine
 from robust.runner.store import Store
 from robust.runner.summary import accept, explanation, headline, not_tested, threat_result
 from robust.runner.targets import target_results
@@ -29,8 +34,13 @@ from robust.runner.victims import victim_results
 __all__ = ["Progress", "Request", "review"]
 
 
-def review(request: Request, progress: Progress | None = None) -> Results:
+def review(
+    request: Request, progress: Progress | None = None, announce: Callable[[str], None] | None = None
+) -> Results:
     """Run a scenario, and write its results and tables (`robust.report.write_report` adds the report).
+
+    Args:
+        announce: is told beforehand what endpoints will be asked, if anybody listens.
 
     Raises:
         InputError: anything that the user has to mend; nothing that an earlier run left is touched then.
@@ -38,8 +48,13 @@ def review(request: Request, progress: Progress | None = None) -> Results:
     started = time.monotonic()
     began = _now()
     store = Store(request.out / "store")
+    asked = asked_in_run()
     prepared = prepare(request, store)
     check_measurable(prepared, request.seed)
+    prepared.notes.extend(check_list_lengths(prepared))
+    if announce is not None:
+        for line in advance_notice(request, prepared, store, asked_in_run() - asked):
+            announce(line)
     outcome = take_looks(request, prepared, store, started, progress)
     results = _assemble(request, prepared, store, outcome)
     results.started, results.finished = began, _now()
@@ -99,6 +114,8 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
             "data": prepared.ground.split.params["content"],
             "scenario": dict(prepared.source),
             "attacks": attack_tags(prepared.scenario),
+            "sources": attack_sources(prepared.scenario),
+            "models": {victim.spec.label: victim.fingerprint for victim in prepared.victims},
         },
     )
 

@@ -20,10 +20,12 @@ from robust.defense import Defense
 from robust.documents import line_of, plain, read_yaml
 from robust.errors import InputError, UnknownName
 from robust.extraction import Extraction
+from robust.frozen import Frozen
 from robust.runner.contradictions import check_scenario, check_threat
-from robust.threat import BudgetSpec, Frozen, GoalSpec, Knowledge
+from robust.threat import BudgetSpec, GoalSpec, Knowledge
 
 LOOKS = (3, 5, 10)
+NO_SURROGATE = "none"
 
 
 def _named(value: Any) -> Any:
@@ -128,7 +130,10 @@ class VictimSpec(Frozen):
 
 
 class SurrogateSpec(VictimSpec):
-    """The attacker's own model: trained on the train rows, or, with `extract`, on nothing but the victim's lists."""
+    """The attacker's own model: trained on the train rows, or, with `extract`, on nothing but the victim's lists.
+
+    A threat with the surrogate `none` has no such model.
+    """
 
     extract: Extraction | None = None
 
@@ -201,6 +206,8 @@ class Threat(Frozen):
     Attributes:
         plan: on what attacks that look at a model are planned: the plain victim, the protected one, or a `surrogate`,
             the attacker's own model (a transfer attack).
+        surrogate: that model. Without being asked, an attack that needs more than the victim gives is planned on a
+            copy made from the victim's lists, unless this is `none`.
     """
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9-]*$")
@@ -235,6 +242,8 @@ class Threat(Frozen):
             for name in defense.against or ():
                 if name not in names:
                     raise ValueError(str(UnknownName("attack of this threat", name, names)))
+        if "surrogate" in self.plan and self.surrogate.name == NO_SURROGATE:
+            raise ValueError("plan: surrogate needs a model of the attacker's own: surrogate: gru4rec")
         if "surrogate" in self.plan and self.surrogate.extract is not None:
             if not self.knowledge.grants_model("lists"):
                 raise ValueError("a surrogate is extracted by asking for lists: it needs knowledge.model 'lists'")

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from filelock import FileLock, Timeout
 
 from robust.runner.engines import Failure, Progress, closure, pool
-from robust.runner.steps import Step
+from robust.runner.step import Step
 from robust.runner.store import Store
 
 PAUSE = 0.05

@@ -12,6 +12,7 @@ from typing import Any
 from robust import plugins
 from robust.documents import line_of, read_yaml
 from robust.runner.scenario import Scenario
+from robust.runner.step import source_hash
 
 
 def scenario_source(name: str, text: str) -> dict[str, Any]:
@@ -40,3 +41,9 @@ def attack_tags(scenario: Scenario) -> dict[str, list[str]]:
     """The taxonomy tags of each attack of a scenario, by its name."""
     names = dict.fromkeys(spec.name for threat in scenario.threats for spec in threat.attacks)
     return {name: list(plugins.load("attacks", name).tags) for name in names}
+
+
+def attack_sources(scenario: Scenario) -> dict[str, str]:
+    """A hash of the source of each attack of a scenario, by its name: what it did may change between versions."""
+    names = {spec.name for threat in scenario.threats for spec in threat.attacks}
+    return {name: source_hash("attacks", name) for name in sorted(names)}

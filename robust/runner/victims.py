@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from robust.measure import Ranking, per_user
+from robust.log import InteractionLog
+from robust.metrics.beyond import coverage, gini_of_exposure
+from robust.ranking import Ranking, per_user
+from robust.runner.cell_metrics import mean_novelty
 from robust.runner.flags import unchecked, victim_flags
-from robust.runner.judging import clean_summary
-from robust.runner.plan import clean_rank
+from robust.runner.ground import clean_rank
 from robust.runner.prepare import Prepared
 from robust.runner.prepare import baselines as all_baselines
 from robust.runner.results import Flag, VictimResult
@@ -47,3 +49,14 @@ def victim_results(prepared: Prepared, store: Store, seeds: Sequence[int]) -> tu
         metrics = clean_summary(rankings, train) if rankings else {}
         found.append(VictimResult(victim=victim.spec.label, seeds=known, metrics=metrics, baselines=table, flags=flags))
     return found, undertrained
+
+
+def clean_summary(rankings: Sequence[Ranking], train: InteractionLog) -> dict[str, float]:
+    """A victim's quality on clean data, mean over seeds."""
+    table: dict[str, float] = {}
+    for name in ("hr@10", "ndcg@10", "mrr@10"):
+        table[name] = float(np.mean([per_user(name, r).mean() for r in rankings]))
+    table["coverage@10"] = float(np.mean([coverage(r.lists, train.n_items) for r in rankings]))
+    table["novelty@10"] = float(np.mean([mean_novelty(r.lists, train) for r in rankings]))
+    table["gini@10"] = float(np.mean([gini_of_exposure(r.lists, train.n_items) for r in rankings]))
+    return table

@@ -126,7 +126,7 @@ SOUND = {"GOAL": "c", "ATTACK": "random", "BUDGET": "users: 2"}
         ({"BUDGET": "users: 2, profile_length: 99"}, "profile_length = 99"),
         ({"BUDGET": "epsilon: 1"}, "'random' spends users"),
         ({"ATTACK": "random, random"}, "stands twice"),
-        ({"ATTACK": "append", "BUDGET": "edits: 1"}, "needs gradients, which this recommender does not offer"),
+        ({"ATTACK": "pgd", "BUDGET": "epsilon: 0.5"}, "needs gradients, which this recommender does not offer"),
     ],
 )
 def test_a_scenario_that_cannot_be_meant(

@@ -117,6 +117,9 @@ def test_the_run_folder_holds_what_it_should(project: Path, robust: Robust) -> N
     assert all(c["id"] in report for c in results["cells"])
     for form in ("console", "html", "md", "json"):
         assert robust("report", "a", "--format", form).code == 0
+    kept = json.loads(Path("a/results.json").read_text())["environment"]
+    assert set(kept["sources"]) == {c["attack"].split("(")[0] for c in results["cells"]}
+    assert set(kept["models"]) == {c["victim"] for c in results["cells"]}
 
 
 def test_engines_agree_to_the_bit_and_a_second_run_does_nothing(project: Path, robust: Robust) -> None:
@@ -230,6 +233,37 @@ def test_a_class_that_knows_nothing_of_us(project: Path, robust: Robust, engine:
     assert "NOT_APPLICABLE" in verdicts
     assert {"PASS", "FAIL", "INCONCLUSIVE"} & set(verdicts)
     assert "ERROR" not in verdicts
+
+
+WHITE_BOX = """\
+dataset: {file: events.csv}
+seeds: [3]
+threats:
+  - id: edited
+    goal: {degrade: true}
+    knowledge: {model: gradients}
+    attacks: [{name: substitution, tau: null}]
+    budgets: [{edits: 1}]
+    surrogate: {name: gru4rec, max_steps: 30, min_steps: 30, dimension: 16, extract: {queries: 400, length: 8, k: 10}}
+    bound: {metric: ndcg@10, kind: drop, limit: 0.9}
+"""
+
+
+@pytest.mark.parametrize("model", ["strangers:Recent", "markov"])
+def test_who_gives_lists_only_is_attacked_through_a_copy_of_them(project: Path, robust: Robust, model: str) -> None:
+    """The cell that needs its gradients stays NOT APPLICABLE; beside it stands one that was measured, and how well."""
+    Path("strangers.py").write_text(STRANGER)
+    Path("white.yaml").write_text(WHITE_BOX)
+    answer = robust("review", "white.yaml", "--model", model, "--engine", "serial", "--out", "a")
+    assert answer.code in (0, 1)
+    direct, copied = _results("a")["cells"]
+    assert (direct["planned_on"], direct["verdict"]) == ("plain", "NOT_APPLICABLE")
+    assert "copy made from its lists" in direct["reason"]
+    assert (copied["planned_on"], copied["surrogate"]["queries"]) == ("surrogate", 400)
+    assert 0 < copied["surrogate"]["agreement"]["agreement@10"] <= 1
+    assert copied["seeds"] == [0, 1, 2], "a copy is drawn anew under each seed, though the model is fixed"
+    if model == "markov":  # which reads the order of a history, so that a copy of it is worth something
+        assert copied["metrics"]["ndcg@10"]["change"] > copied["control"]["change"] > 0
 
 
 def test_a_model_that_breaks_while_it_is_asked_is_an_error_cell(project: Path, robust: Robust) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from robust.errors import InputError
-from robust.extraction import Extraction, agreement, converse, distil, hinge
+from robust.extraction import Extraction, agreement, constant_agreement, converse, distil, hinge
 from robust.log import Int32, SequenceBatch
 from robust.recommenders.resolve import resolve
 from tests.toys import LinearBag, ListsOnly
@@ -36,6 +36,24 @@ def test_a_random_walk_leaves_the_lists() -> None:
         item in row for item, row in zip(said.items[:, 1:].ravel(), said.lists[:, :-1].reshape(-1, 4), strict=True)
     ]
     assert not all(listed)
+
+
+class Habitual:
+    """Says one thing to three of four, and another to the fourth."""
+
+    n_items = 9
+
+    def recommend(self, sequences: SequenceBatch, k: int) -> Int32:
+        rows = np.tile(np.arange(1, k + 1, dtype=np.int32), (len(sequences), 1))
+        rows[::4] = np.arange(2, k + 2)
+        return rows
+
+
+def test_the_best_single_list_agrees_as_computed_by_hand() -> None:
+    """1, 2 and 3 are listed most often: all of them stand on three lists of four, two of them on the fourth."""
+    asked = SequenceBatch(np.ones((8, 2), dtype=np.int32))
+    assert constant_agreement(Habitual(), asked, 3) == pytest.approx((3 * 1 + 2 / 3) / 4)
+    assert constant_agreement(Refusing(), asked, 3) == 0.0
 
 
 class Refusing:

@@ -19,8 +19,8 @@ from robust.leaderboard.page import render_page
 from robust.leaderboard.refusal import BLIND, NOTED, VOID, rows_of
 from robust.leaderboard.rows import Price, Row, read_row, read_rows, write_row
 from robust.report import pareto, render
+from robust.runner.cell_metrics import level_limits
 from robust.runner.export import results_json
-from robust.runner.judging import _level_limits
 from robust.runner.records import DefenseResult, QualityPrice, Rate
 from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Results, ThreatResult, VictimResult
 from robust.runner.standing import Standing, front, protocol, standings
@@ -177,13 +177,13 @@ def test_a_protocol_is_all_that_two_must_share_and_nothing_else() -> None:
 def test_limits_of_a_level_hold_its_mean_and_need_three_seeds() -> None:
     levels = np.random.default_rng(0).random((3, 400))
     trained: Any = SimpleNamespace(fixed=False)
-    found = _level_limits(trained, levels)
+    found = level_limits(trained, levels)
     assert found is not None
     seeds, users = levels.mean(axis=1), levels.mean(axis=0)
     half = np.hypot(2.92 * seeds.std(ddof=1) / 3**0.5, 1.65 * users.std(ddof=1) / 400**0.5)  # t of 2 and 399 degrees
     assert found == pytest.approx((levels.mean() - half, levels.mean() + half), abs=0.006)  # two pseudo-users move it
-    assert _level_limits(trained, levels[:2]) is None
-    assert _level_limits(SimpleNamespace(fixed=True), np.zeros((1, 9))) is not None  # type: ignore[arg-type]
+    assert level_limits(trained, levels[:2]) is None
+    assert level_limits(SimpleNamespace(fixed=True), np.zeros((1, 9))) is not None  # type: ignore[arg-type]
 
 
 # --- what cannot stand in it

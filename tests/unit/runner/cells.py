@@ -8,12 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robust.log import InteractionLog
-from robust.measure import Ranking, Seen
-from robust.runner.judging import Assessment, Measured, assess, result
-from robust.runner.plan import Cell, Ground, Victim, cells
-from robust.runner.results import CellResult
+from robust.ranking import Ranking
+from robust.runner.cell import Cell
+from robust.runner.cell_results import result
+from robust.runner.ground import Ground, Victim
+from robust.runner.judging import Assessment, assess
+from robust.runner.outcomes import Measured
+from robust.runner.plan import cells
+from robust.runner.results import CellResult, Verdict
 from robust.runner.scenario import VictimSpec, parse_scenario
-from robust.runner.steps import Step
+from robust.runner.step import Step
+from robust.runner.surrogate import Surrogate
+from robust.seen import Seen
 from tests.toys import chain_log
 
 USERS = 200
@@ -34,6 +40,17 @@ threats:
     budgets: [{edits: 1}, {edits: 2}]
     bound: {metric: hr@10, kind: drop, limit: 0.5}
 """
+COPIED = """\
+threats:
+  - id: copied
+    goal: {degrade: true}
+    knowledge: {model: lists}
+    attacks: [substitution]
+    budgets: [{edits: 1}]
+    plan: [surrogate]
+    surrogate: {name: gru4rec, extract: {queries: 100}}
+    bound: {metric: hr@10, kind: drop, limit: 0.5}
+"""
 PROMOTED = """\
 threats:
   - id: promotion
@@ -52,7 +69,7 @@ def planned(scenario: str, *, fixed: bool = False) -> list[Cell]:
     ground = Ground(Step("split", {}), LOG, "scratch", 0)
     parsed = parse_scenario(scenario, "planted.yaml")
     other = Victim(VictimSpec(name="gru4rec"), "1", False, able, 50, True)
-    return list(cells(parsed, [victim], ground, {threat.id: other for threat in parsed.threats}))
+    return list(cells(parsed, [victim], ground, {t.id: Surrogate(other, t.surrogate.extract) for t in parsed.threats}))
 
 
 def one(found: list[Cell], threat: str, size: float, defense: str = "none", planned_on: str | None = None) -> Cell:
@@ -81,7 +98,14 @@ def lucky(share: float, seed: int, jitter: float = 0.02) -> NDArray[np.bool_]:
 
 
 def outcome(
-    cell: Cell, attacked: float, *, clean: float = 0.8, seeds: int = 3, changed: float = 1.0, **note: Any
+    cell: Cell,
+    attacked: float,
+    *,
+    clean: float = 0.8,
+    seeds: int = 3,
+    changed: float = 1.0,
+    verdict: Verdict = "PASS",
+    **note: Any,
 ) -> tuple[CellResult, Assessment]:
     """The cell as if this share of users had been hit under attack, with what its steps noted."""
     exposed = cell.threat.bound.kind == "rise"
@@ -99,4 +123,4 @@ def outcome(
         measured.notes.append({"sees": cell.attack.model_access, **note})
     assessment = assess(cell, measured, None)
     holdings = Seen.of(LOG, np.arange(USERS))
-    return result(assessment, "PASS", "", holdings=holdings, train=LOG), assessment
+    return result(assessment, verdict, "", holdings=holdings, train=LOG), assessment

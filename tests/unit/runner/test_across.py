@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from robust.runner.across import flag_across
+from robust.runner.cell import Cell
 from robust.runner.judging import Assessment
-from robust.runner.plan import Cell
 from robust.runner.results import CellResult
 from tests.unit.runner.cells import EDITED, PROMOTED, one, outcome, planned
 

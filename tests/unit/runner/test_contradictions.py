@@ -8,6 +8,7 @@ import pytest
 
 from robust.errors import InputError
 from robust.runner import steps
+from robust.runner.obstacles import obstacle
 from robust.runner.prepare import Prepared, Request, check_measurable, prepare
 from robust.runner.review import review
 from robust.runner.scenario import parse_scenario
@@ -174,7 +175,7 @@ def test_a_review_that_would_measure_nothing_trains_nothing(
 
 def test_what_one_victim_lacks_is_no_mistake(folder: Path) -> None:
     found = prepared(scenario(EMBEDDED, VICTIM="markov, gru4rec"))
-    assert [cell.obstacle() is None for cell in found.cells] == [False, True]
+    assert [obstacle(cell) is None for cell in found.cells] == [False, True]
     check_measurable(found, 0)
 
 
@@ -183,7 +184,7 @@ def test_times_of_a_log_without_times_cannot_be_attacked(folder: Path) -> None:
     places = [",".join(line.split(",")[:2]) for line in lines]
     Path("events.csv").write_text("\n".join(places))
     found = prepared(scenario(EDITED, ATTACK="timestamps", BUDGET="{rows: 10%}"))
-    assert "needs times" in str(found.cells[0].obstacle())
+    assert "needs times" in str(obstacle(found.cells[0]))
 
 
 def test_budgets_that_differ_are_cells_that_differ(folder: Path) -> None:

@@ -14,9 +14,9 @@ import robust.runner
 from robust.checks import late_rows
 from robust.errors import RobustError
 from robust.log import InteractionLog, LogEdit, SequenceBatch
-from robust.measure import Situation
 from robust.runner.results import Flag
-from tests.unit.runner.cells import EDITED, PROMOTED, one, outcome, planned
+from robust.situation import Situation
+from tests.unit.runner.cells import COPIED, EDITED, PROMOTED, one, outcome, planned
 
 PAGES = Path(__file__).parents[3] / "docs" / "flags"
 
@@ -60,6 +60,26 @@ def test_a_random_guard_is_named() -> None:
     ]
     assert said[0].startswith("The victim answered")
     assert said[1].startswith("The victim behind 'surprise' answered")
+
+
+@pytest.mark.parametrize(
+    ("agreed", "constant", "verdict", "flagged"),
+    [
+        (0.8, 0.1, "PASS", False),
+        (0.4, 0.1, "PASS", True),  # shares too little
+        (0.8, 0.9, "PASS", True),  # has learnt less than one list for everybody says
+        (0.4, 0.1, "INCONCLUSIVE", True),
+        (0.4, 0.1, "FAIL", False),  # what broke the bound did so on the victim
+    ],
+)
+def test_a_copy_that_shares_little_with_its_victim(agreed: float, constant: float, verdict: Any, flagged: bool) -> None:
+    (cell,) = planned(COPIED)
+    faithful = {"agreement@1": 0.0, "agreement@10": agreed}
+    record, _ = outcome(cell, 0.7, verdict=verdict, faithful=faithful, constant=constant)
+    assert record.surrogate is not None
+    assert record.surrogate.queries == 100
+    assert record.surrogate.constant == pytest.approx(constant)
+    assert ({flag.name for flag in record.flags} == {"unfaithful_surrogate"}) is flagged
 
 
 def test_poison_beyond_the_split_and_genuine_users_removed() -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from robust.runner.cell import Cell
 from robust.runner.engines import closure
-from robust.runner.plan import Cell
 from robust.runner.prepare import Request, prepare
-from robust.runner.steps import plugin_params
+from robust.runner.step import plugin_params
 
 
 def cells() -> list[Cell]:

@@ -12,14 +12,14 @@ import pytest
 from numpy.typing import NDArray
 
 from robust.log import InteractionLog
-from robust.measure import per_user
+from robust.ranking import per_user
+from robust.runner.cell_results import result
 from robust.runner.detection import detection_results
 from robust.runner.effort import effort, price
 from robust.runner.engines import run
-from robust.runner.judging import result
+from robust.runner.ground import clean_rank
 from robust.runner.looks import Outcome, take_looks
 from robust.runner.meter import Meter, resident
-from robust.runner.plan import clean_rank
 from robust.runner.prepare import Prepared, Request, expand
 from robust.runner.price import by_activity, by_popularity, compare, defense_results, rates
 from robust.runner.records import AttackPrice, DefenseResult, DetectionResult

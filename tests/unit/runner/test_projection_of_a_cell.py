@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from robust.measure import Ranking
+from robust.ranking import Ranking
 from robust.report.rows import Row
-from robust.runner.judging import Measured, _projected
+from robust.runner.cell_metrics import projected_metrics
+from robust.runner.outcomes import Measured
 from robust.runner.results import BoundResult, CellResult
 
 
@@ -42,7 +43,7 @@ NOTES: list[Mapping[str, Any]] = [
 
 
 def test_changes_are_means_over_seeds_and_positive_when_worse() -> None:
-    table = _projected(measured(NOTES))
+    table = projected_metrics(measured(NOTES))
     ndcg, exposure = table["projected_ndcg@10"], table["projected_target_hr@10"]
     assert [ndcg.clean, ndcg.attacked] == pytest.approx([0.625, 0.6])
     assert ndcg.change == pytest.approx(0.04), "relative"
@@ -51,15 +52,15 @@ def test_changes_are_means_over_seeds_and_positive_when_worse() -> None:
 
 
 def test_other_attacks_and_missing_seeds_have_none() -> None:
-    assert _projected(measured([{}, {}])) == {}
-    assert _projected(measured([NOTES[0], {}])) == {}
+    assert projected_metrics(measured([{}, {}])) == {}
+    assert projected_metrics(measured([NOTES[0], {}])) == {}
 
 
 def test_the_report_says_what_is_left() -> None:
-    said = Row.of(1, cell(metrics=_projected(measured(NOTES)))).reason
+    said = Row.of(1, cell(metrics=projected_metrics(measured(NOTES)))).reason
     assert said == (
         "the same deltas, projected onto real items: NDCG@10 −4.0%, target HR@10 0.0\u00a0pp (3.0% of the items change)"
     )
-    after = Row.of(1, cell(metrics=_projected(measured(NOTES)), verdict="FAIL", p_fail=0.0001)).reason
+    after = Row.of(1, cell(metrics=projected_metrics(measured(NOTES)), verdict="FAIL", p_fail=0.0001)).reason
     assert after == f"p < 0.001 after correction; {said}"
     assert Row.of(1, cell()).reason == ""

@@ -9,7 +9,7 @@ import pytest
 
 from robust import plugins
 from robust.runner.scenario import load_scenario
-from robust.runner.source import attack_tags, scenario_source, stated_path
+from robust.runner.source import attack_sources, attack_tags, scenario_source, stated_path
 
 TEXT = """\
 # a comment
@@ -46,6 +46,7 @@ def test_every_scenario_that_comes_with_us_is_told_by_the_path_that_a_repository
     for line in kept["bounds"].values():
         assert "bound:" in text.splitlines()[line - 1]
     assert set(attack_tags(scenario)) == {spec.name for threat in scenario.threats for spec in threat.attacks}
+    assert set(attack_sources(scenario)) == set(attack_tags(scenario))
 
 
 def test_a_path_is_relative_to_its_repository_and_never_tells_of_the_machine(

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from robust import plugins
-from robust.runner.steps import _imports, plugin_params, source_hash
+from robust.runner.step import _imports, plugin_params, source_hash
 
 PLUGIN = """
 from typing import ClassVar

@@ -8,10 +8,10 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from robust.measure import Ranking
 from robust.metrics.stability import frbo
-from robust.runner import judging
-from robust.runner.judging import Measured
+from robust.ranking import Ranking
+from robust.runner.cell_metrics import stability_metrics
+from robust.runner.outcomes import Measured
 from robust.runner.results import MetricResult
 
 
@@ -22,7 +22,7 @@ def ranking(*lists: list[int]) -> Ranking:
 
 def stability(clean: list[Ranking], attacked: list[Ranking], *, fixed: bool = False) -> dict[str, MetricResult]:
     measured = Measured(seeds=list(range(len(clean))), clean=clean, attacked=attacked)
-    return judging._stability(cast(Any, SimpleNamespace(fixed=fixed)), measured)
+    return stability_metrics(cast(Any, SimpleNamespace(fixed=fixed)), measured)
 
 
 def test_lists_are_compared_within_a_seed_and_the_null_across_seeds() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from robust.log import InteractionLog
-from robust.measure import Ranking
-from robust.runner.judging import clean_summary
+from robust.ranking import Ranking
+from robust.runner.victims import clean_summary
 
 TRAIN = InteractionLog.from_columns([0, 0, 1, 1, 2, 3], [1, 1, 1, 2, 3, 1], range(6), n_items=4)
 """Four users; item 1 is held by three of them (four rows), items 2 and 3 by one, item 4 by nobody."""

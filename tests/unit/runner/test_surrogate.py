@@ -9,11 +9,17 @@ import numpy as np
 import pytest
 
 from robust.errors import InputError
+from robust.extraction import Extraction
 from robust.log import LogEdit, Scope
-from robust.runner.plan import Cell, base_fit
+from robust.runner.cell import Cell
+from robust.runner.ground import base_fit
+from robust.runner.obstacles import obstacle
 from robust.runner.prepare import Request, prepare
-from robust.runner.steps import OTHER_SEED, Job, Workshop, evade, extract, fit
+from robust.runner.step import OTHER_SEED, Job
+from robust.runner.steps import evade, extract, fit
 from robust.runner.store import Artifact, Store
+from robust.runner.surrogate import COPY_QUERIES
+from robust.runner.workshop import Workshop
 
 SCENARIO = """\
 schema: 1
@@ -48,13 +54,13 @@ def cells_of(tmp_path: Path, **changes: str) -> list[Cell]:
 def test_a_surrogate_brings_gradients_to_a_victim_that_has_none(tmp_path: Path) -> None:
     cells = cells_of(tmp_path)
     assert [cell.planned_on for cell in cells] == ["surrogate", "surrogate"]
-    assert [cell.obstacle() for cell in cells] == [None, None]
+    assert [obstacle(cell) for cell in cells] == [None, None]
 
 
 def test_direct_and_transfer_stand_side_by_side(tmp_path: Path) -> None:
     cells = cells_of(tmp_path, model="gradients", plan="plain, surrogate")
     assert [cell.planned_on for cell in cells] == ["plain", "surrogate"] * 2
-    assert "needs gradients" in str(cells[0].obstacle())  # markov itself has none
+    assert "needs gradients" in str(obstacle(cells[0]))  # markov itself has none
 
 
 def test_the_surrogate_has_another_seed_than_the_victim(tmp_path: Path) -> None:
@@ -78,6 +84,7 @@ def test_it_is_queried_for_nothing(tmp_path: Path) -> None:
     assert found.note["changed"] > 0
 
 
+DIRECT = {"log": "popularity", "model": "gradients", "plan": "plain, protected"}
 EXTRACTED = SMALL.replace("}", ", extract: {queries: 47, length: 5, k: 4}}")
 
 
@@ -95,6 +102,7 @@ def test_a_surrogate_from_lists_needs_no_log_and_its_lists_are_counted(tmp_path:
     found = extract(workshop, taken.job())
     assert found.note["queries"] == 45  # nine whole histories of five
     assert set(found.note["faithful"]) == {"agreement@1", "agreement@10"}
+    assert 0 < found.note["constant"] < 1
     store.put(taken.key, found)
     assert evade(workshop, planning.job()).note["queries"] == 45
     again = Workshop(store).model(taken.params["surrogate"], taken.key)
@@ -111,6 +119,9 @@ def test_a_surrogate_from_lists_needs_no_log_and_its_lists_are_counted(tmp_path:
         ({"log": "popularity"}, "needs knowledge.log 'full'"),
         ({"surrogate": "{name: absent}"}, "absent"),
         ({"plan": "plain, surrogate"}, "needs gradients of the model"),
+        ({"surrogate": "none"}, "plan: surrogate needs a model of the attacker's own"),
+        ({**DIRECT, "surrogate": "bert4rec"}, "Threat 'transfer': the surrogate bert4rec hides items"),
+        ({"surrogate": EXTRACTED, "model": "lists", "budget": "{edits: 1, queries: 44}"}, "alone asks for 45 lists"),
     ],
 )
 def test_what_cannot_be_is_said_before_anything_is_trained(tmp_path: Path, changes: dict[str, str], said: str) -> None:
@@ -118,9 +129,72 @@ def test_what_cannot_be_is_said_before_anything_is_trained(tmp_path: Path, chang
         cells_of(tmp_path, **changes)
 
 
+def test_who_gives_no_gradients_is_copied_without_being_asked(tmp_path: Path) -> None:
+    """Beside the cell that cannot be measured; a victim that has them is left as it is."""
+    cells = cells_of(tmp_path, **DIRECT)
+    assert [(cell.victim.spec.name, cell.planned_on) for cell in cells] == [
+        ("markov", "plain"),
+        ("markov", "surrogate"),
+        ("gru4rec", "plain"),
+    ]
+    assert "planned on a copy made from its lists instead" in str(obstacle(cells[0]))
+    copied = cells[1]
+    assert obstacle(copied) is None
+    assert copied.surrogate is not None
+    assert copied.surrogate.extract == Extraction(queries=COPY_QUERIES)
+    assert copied.steps(0).planning.inputs["model"].kind == "extract"
+
+
+def test_a_copy_meets_the_guard_that_stands_before_its_victim(tmp_path: Path) -> None:
+    path = tmp_path / "guarded.yaml"
+    text = SCENARIO.format(**DIRECT, attack="substitution", budget="{edits: 1}", surrogate=SMALL)
+    path.write_text(text.replace("    plan:", "    defenses: [none, query-budget]\n    plan:"))
+    cells = prepare(Request(scenario=str(path), out=tmp_path / "out"), None).cells
+    copied = [cell for cell in cells if cell.planned_on == "surrogate"]
+    guards = [cell.steps(0).planning.inputs["model"].params["guard"] for cell in copied]
+    assert [guard and guard["name"] for guard in guards] == [None, "query-budget"]
+
+
+def test_a_copy_costs_no_more_lists_than_the_budget_allows(tmp_path: Path) -> None:
+    few = cells_of(tmp_path, **DIRECT, budget="{edits: 1, queries: 47}")[1]
+    assert few.surrogate is not None
+    assert few.surrogate.extract is not None
+    assert few.surrogate.extract.spent == 40  # two whole histories of twenty
+    assert few.steps(0).planning.params["extracted"] == 40
+    none = cells_of(tmp_path, **DIRECT, budget="{edits: 1, queries: 7}")[1]
+    assert f"asks for {COPY_QUERIES:,} lists, but the budget allows 7 queries" in str(obstacle(none))
+
+
+@pytest.mark.parametrize(
+    ("changes", "queries"), [({"surrogate": "none"}, None), ({"surrogate": EXTRACTED}, 45), ({"attack": "pgd"}, None)]
+)
+def test_a_scenario_may_say_how_or_that_none_is_wanted(
+    tmp_path: Path, changes: dict[str, str], queries: int | None
+) -> None:
+    budget = "{epsilon: 0.5}" if "attack" in changes else "{edits: 1}"
+    copied = [cell for cell in cells_of(tmp_path, **{**DIRECT, "budget": budget, **changes}) if cell.surrogate]
+    found = [cell.surrogate.extract.spent for cell in copied if cell.surrogate and cell.surrogate.extract]
+    assert found == ([] if queries is None else [queries])
+
+
+def test_poison_is_planned_on_a_copy_too(tmp_path: Path) -> None:
+    """Of a victim that can be retrained, but gives no gradients."""
+    request = request_of(tmp_path, **{**DIRECT, "log": "full"}, attack="alternating", budget="{users: 3}")
+    path = Path(request.scenario)
+    path.write_text(
+        path.read_text()
+        .replace("{degrade: true}", "{promote: cold*1}")
+        .replace("ndcg@10, kind: drop", "target_hr@10, kind: rise")
+    )
+    cell = prepare(request, None).cells[1]
+    assert (cell.planned_on, obstacle(cell)) == ("surrogate", None)
+    poison = cell.steps(0).planning
+    assert (poison.kind, poison.inputs["model"].kind) == ("poison", "extract")
+
+
 def test_deltas_do_not_transfer(tmp_path: Path) -> None:
     cells = cells_of(tmp_path, attack="pgd", budget="{epsilon: 0.5}")
-    assert "mean nothing in the victim's" in str(cells[1].obstacle())
+    assert "mean nothing in the victim's" in str(obstacle(cells[1]))
 
 
 def test_poison_that_reaches_histories_is_read_at_inference(tmp_path: Path) -> None:
