@@ -11,7 +11,7 @@ import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import chdir, closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -92,17 +92,17 @@ def _duckdb(query: Query) -> Iterator[tuple[pa.Schema, Iterable[Any]]]:
     folder = (place if place.is_dir() else place.parent).resolve()
     try:
         connection = duckdb.connect(
-            ":memory:" if place.is_dir() else str(place),
+            ":memory:" if place.is_dir() else str(place.resolve()),
             read_only=not place.is_dir(),
             config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"},
         )
-        with closing(connection):
+        # DuckDB holds relative names against the working folder before it looks along `file_search_path`
+        with closing(connection), chdir(folder):
             quoted = str(folder).replace("'", "''")
             for setting in (
                 "allow_community_extensions = false",
                 f"memory_limit = '{memory() // 2}B'",
                 f"allowed_directories = ['{quoted}']",
-                f"file_search_path = '{quoted}'",
                 "enable_external_access = false",
                 "lock_configuration = true",
             ):

@@ -23,7 +23,7 @@ from robust.datasets.together import compact
 from robust.errors import InputError
 from robust.log import InteractionLog
 from robust.runner.prepare import Request, prepare
-from robust.runner.scenario import load_scenario
+from robust.runner.reading import load_scenario
 
 ROWS = [("b", 30, 9), ("a", 20, 5), ("b", 10, 9), ("a", 10, 4), ("b", 20, 1)]
 
@@ -70,6 +70,20 @@ def test_the_rows_of_a_query_are_the_log(folder: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("EVENTS", "events.db")
     source = source.replace("SELECT user", 'SELECT "user"') if source.startswith("duckdb") else source
     assert_expected(open_log(source, columns={"timestamp": "moment"}))
+
+
+@pytest.mark.parametrize("files", ["events.parquet", "*.parquet", "./*.parquet", "EXPORTS/*.parquet"])
+@pytest.mark.parametrize("place", ["exports", "exports/events.duckdb"])
+def test_files_are_named_as_they_stand_in_the_folder(folder: Path, place: str, files: str) -> None:
+    (folder / "exports").mkdir()
+    for file in ("events.parquet", "events.duckdb"):
+        (folder / file).rename(folder / "exports" / file)
+    files = files.replace("EXPORTS", str(folder / "exports"))
+    assert_expected(open_log(f"duckdb:{place}?query=FROM '{files}' ORDER BY n", columns={"timestamp": "moment"}))
+    assert Path.cwd() == folder
+    with pytest.raises(InputError, match="Permission"):
+        open_log(f"duckdb:{place}?query=FROM '../events.csv'")
+    assert Path.cwd() == folder
 
 
 def test_ids_and_times_of_a_database_s_own_types(folder: Path) -> None:
