@@ -30,6 +30,12 @@ def _frozen(values: ArrayLike, dtype: Any) -> NDArray[Any]:
     return array
 
 
+def _whole(ids: ArrayLike) -> NDArray[np.signedinteger[Any]]:
+    """As integers; int32 is not widened, since on a log of a hundred million rows that would be gigabytes."""
+    array = np.asarray(ids)
+    return array if array.dtype == np.int32 else array.astype(np.int64, copy=False)
+
+
 @dataclass(frozen=True, eq=False)
 class SequenceBatch:
     """Sequences of item ids, left-padded with 0 so that the newest item stands last.
@@ -150,7 +156,7 @@ class InteractionLog:
         Raises:
             InputError: ids outside 0…n_users − 1 or 1…n_items, or columns of unequal length.
         """
-        users, items = np.asarray(user, dtype=np.int64), np.asarray(item, dtype=np.int64)
+        users, items = _whole(user), _whole(item)
         times = np.asarray(timestamp, dtype=np.int64)
         if not len(users) == len(items) == len(times):
             raise InputError(f"Columns differ in length: {len(users)}, {len(items)}, {len(times)}.")
@@ -164,6 +170,7 @@ class InteractionLog:
         if np.any(users[1:] < users[:-1]) or np.any(same_user & (times[1:] < times[:-1])):
             order = np.lexsort((times, users))  # a stable merge sort: arrival order breaks ties
             users, items, times = users[order], items[order], times[order]
+            del order
         dense = users.astype(np.int32), items.astype(np.int32)
         return cls(*dense, times, n_users, n_items, user_ids, item_ids, name, notes)
 

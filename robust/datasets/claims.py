@@ -8,7 +8,7 @@ from pathlib import Path
 
 from robust.errors import InputError
 
-BYTES_PER_ROW = 128  # at the peak, while rows are sorted; measured on 52 million rows of CSV
+BYTES_PER_ROW = 128  # at the peak, while rows are sorted; 52 million took 80 (Parquet) to 120 (JSON Lines)
 ROWS_PER_BYTE = 256  # no log is denser: its times and items are not all the same
 FREE_ROWS = 1_000_000  # not worth a refusal, whatever the size of the file
 BYTES_PER_VALUE = 1_024  # an id has at most 256 characters, of at most 4 bytes

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -15,6 +18,14 @@ ALIASES = {
     "item": ("item", "itemid", "iid", "movieid", "productid", "parentasin", "asin", "trackid", "artistid", "newsid"),
     "timestamp": ("timestamp", "ts", "time", "unixtime", "unixreviewtime", "datetime", "eventtime", "date"),
 }
+# Words that only lead a message to propose a column: too loose to be trusted.
+HINTS = {
+    "user": ("user", "visitor", "customer", "client", "account", "member", "buyer", "reviewer", "person", "session"),
+    "item": ("item", "sku", "product", "article", "content", "movie", "song", "track", "video", "book", "title", "url"),
+    "timestamp": ("time", "date", "when", "created", "at", "ts"),
+}
+LONGEST = 60  # characters of a name that is worth typing
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+")  # of created_at, createdAt and CREATED-AT
 # Files without a header: MovieLens' u.data and ratings.dat (and Amazon's ratings), and SASRec's text.
 HEADERLESS = {2: ("user", "item"), 4: ("user", "item", "rating", "timestamp")}
 
@@ -71,7 +82,8 @@ def choose(names: Sequence[str] | None, width: int, columns: Mapping[str, str] |
         given = (columns or {}).get(role)
         if given is not None:
             if given not in header:
-                raise UnknownName(f"column (in {path})", given, header)
+                places = "" if names is not None else ", which has no header, so that its columns are called by place"
+                raise UnknownName(f"column (in {path}{places})", given, header)
             name, among = given, header
         else:
             present = {normal(name): name for name in usual}
@@ -88,8 +100,31 @@ def choose(names: Sequence[str] | None, width: int, columns: Mapping[str, str] |
         have = f"Its columns: {listed}" if names is not None else f"It has no header, and rows of {width} fields"
         raise InputError(
             f"{path} has no column for {' and '.join(missing)}. {have}. "
-            "Say which is which: --columns user=NAME,item=NAME,timestamp=NAME (without a header, by place: 1, 2, …)."
+            f"{_proposal(header, chosen, columns or {}, missing)}"
         )
     if len(set(chosen.values())) < len(chosen):
         raise InputError(f"{path}: user, item and timestamp must be different columns; got {columns}.")
     return chosen
+
+
+def _proposal(header: list[str], chosen: Mapping[str, int], columns: Mapping[str, str], missing: list[str]) -> str:
+    """What to type: the roles that were not found, by the words in columns' names, else by the columns' order."""
+    stands = Counter(header)
+    free = [
+        name
+        for place, name in enumerate(header)
+        if place not in chosen.values() and stands[name] == 1 and 0 < len(name) <= LONGEST and "," not in name
+    ]
+    if len(free) < len(missing):
+        return "Expected a table with a row per interaction of a user with an item."
+    proposed = dict(columns)
+    for role in ROLES:
+        hinted = (name for name in free if {word.lower() for word in _WORD.findall(name)} & set(HINTS[role]))
+        if role not in chosen and (name := next(hinted, "")):
+            proposed[role] = name
+            free.remove(name)
+    for role, place in (("user", 0), ("item", 0), ("timestamp", -1)):
+        if role not in (*chosen, *proposed) and free:
+            proposed[role] = free.pop(place)
+    mapping = ",".join(f"{role}={proposed[role]}" for role in ROLES if role in proposed)
+    return f"Say which is which, such as --columns {shlex.quote(mapping)}."

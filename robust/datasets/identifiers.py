@@ -16,7 +16,8 @@ from robust.errors import InputError
 
 MISSING = ("", "nan", "NaN", "NAN", "null", "NULL", "None", "NA", "N/A", "n/a", "<NA>")
 LONGEST = 256  # characters; raw ids become fixed-width arrays, and longer "ids" are free text or garbage
-_INTEGER = r"^-?(0|[1-9][0-9]{0,17})(\.0+)?$"  # 18 digits fit int64; "196.0" is how pandas writes 196 beside a gap
+_INTEGER = r"^-?(0|[1-9][0-9]{0,18})(\.0+)?$"  # "196.0" is how pandas writes 196 beside a gap
+EXACT = {pa.float32(): 2**24, pa.float64(): 2**53}  # from here on neighbouring integers are one number
 
 
 @dataclass(frozen=True)
@@ -25,18 +26,21 @@ class Ids:
 
     Attributes:
         values: the distinct raw ids, sorted: int64 [k] where all are integers, else strings [k] by code point.
-        codes: int64 [n], each row's place in `values`.
+        codes: [n], each row's place in `values`.
     """
 
     values: NDArray[Any]
-    codes: NDArray[np.int64]
+    codes: NDArray[np.signedinteger[Any]]
 
 
 def integers(values: pa.Array) -> pa.Array | None:
     """Strings as int64 where every one is written as an integer, else None."""
     if not pc.all(pc.match_substring_regex(values, _INTEGER)).as_py():
         return None
-    return pc.cast(pc.replace_substring_regex(values, r"\.0+$", ""), pa.int64())
+    try:
+        return pc.cast(pc.replace_substring_regex(values, r"\.0+$", ""), pa.int64())
+    except pa.ArrowInvalid:  # some of 19 digits do not fit
+        return None
 
 
 def encode(raw: RawLog, role: str) -> Ids:
@@ -45,8 +49,7 @@ def encode(raw: RawLog, role: str) -> Ids:
     Raises:
         InputError: a missing or negative id, with its line; or a type that cannot hold ids.
     """
-    column = getattr(raw, role)
-    column = _plain(column)
+    column = _plain(getattr(raw, role))
     if isinstance(column, pa.ChunkedArray):
         column = column.unify_dictionaries().combine_chunks()
     if not pa.types.is_dictionary(column.type):
@@ -58,7 +61,7 @@ def encode(raw: RawLog, role: str) -> Ids:
     places = column.indices.to_numpy(zero_copy_only=False)
     used = np.flatnonzero(np.bincount(places, minlength=len(column.dictionary)))
     values, inverse = _sorted(raw, role, column.dictionary.take(pa.array(used)), used, places)
-    lookup = np.zeros(len(column.dictionary), dtype=np.int64)
+    lookup = np.zeros(len(column.dictionary), dtype=np.int32)
     lookup[used] = inverse
     return Ids(values, lookup[places])
 
@@ -80,8 +83,13 @@ def _sorted(
         refuse(pc.is_nan(distinct))
         fractions = pc.not_equal(pc.floor(distinct), distinct)
         if pc.any(fractions).as_py() or not pc.all(pc.is_finite(distinct)).as_py():
-            raise InputError(f"{raw.path}: the {role} column holds fractions, so it cannot hold ids. Is it the rating?")
-        distinct = pc.cast(distinct, pa.int64(), safe=False)
+            raise _fractions(raw, role)
+        if pc.max(pc.abs(distinct)).as_py() >= EXACT[distinct.type]:
+            raise InputError(
+                f"{raw.path}: the {role} column holds floating-point numbers from {EXACT[distinct.type]:,} on, where "
+                "neighbouring ids are one number. Write ids as integers, or as text."
+            )
+        distinct = pc.cast(distinct, pa.int64())
     elif pa.types.is_uint64(distinct.type) and pc.max(distinct).as_py() >= 2**63:
         distinct = pc.cast(distinct, pa.string())
     elif not pa.types.is_integer(distinct.type):
@@ -124,21 +132,33 @@ def _plain(column: Any) -> Any:
         distinct = distinct.combine_chunks() if isinstance(distinct, pa.ChunkedArray) else distinct
         named = [None if v is None else str(UUID(bytes=v)) for v in distinct.dictionary.to_pylist()]
         return pa.DictionaryArray.from_arrays(distinct.indices, pa.array(named, pa.string()))
+    if pa.types.is_null(kind) or pa.types.is_string_view(kind):
+        return pc.cast(column, pa.string())
     try:
-        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_string_view(kind):
+        if pa.types.is_binary(kind) or pa.types.is_large_binary(kind):
             return pc.cast(column, pa.string())
         if pa.types.is_decimal(kind):
-            return pc.cast(column, pa.int64()) if kind.scale <= 0 else pc.cast(column, pa.string())
-    except pa.ArrowInvalid:  # bytes that are no text are no ids that a report can name; numbers beyond 2^63 are text
-        return pc.cast(column, pa.string()) if pa.types.is_decimal(kind) else column
+            column = pc.cast(column, pa.decimal256(76, 0))
+            return pc.cast(column, pa.int64())
+    except pa.ArrowInvalid:  # bytes that are no text, and fractions, are refused by their type
+        return pc.cast(column, pa.string()) if pa.types.is_decimal(column.type) and not column.type.scale else column
     return column
 
 
 def _check_type(raw: RawLog, role: str, kind: pa.DataType) -> None:
     types = pa.types
+    if types.is_decimal(kind):
+        raise _fractions(raw, role)
+    if types.is_binary(kind) or types.is_large_binary(kind):
+        raise InputError(f"{raw.path}: the {role} column holds bytes that are not UTF-8 text. Write them in hex.")
     text = types.is_string(kind) or types.is_large_string(kind)
-    if not (text or types.is_integer(kind) or types.is_floating(kind) or types.is_dictionary(kind)):
+    number = types.is_integer(kind) or (types.is_floating(kind) and not types.is_float16(kind))
+    if not (text or number or types.is_dictionary(kind)):
         raise InputError(f"{raw.path}: the {role} column holds {kind}; ids are integers or strings.")
+
+
+def _fractions(raw: RawLog, role: str) -> InputError:
+    return InputError(f"{raw.path}: the {role} column holds fractions, so it cannot hold ids. Is it the rating?")
 
 
 def _missing(raw: RawLog, role: str, row: int) -> InputError:

@@ -108,6 +108,8 @@ def _columns(source: Path) -> dict[str, str]:
         if header < 2:
             raise InputError(f"{source} has one column. Expected an item id and a name in a row.")
         return {"item": "1", "user": "2"}
+    if not header:
+        read_file(source, None)  # which tells of the fault
     known = {normal(name): name for name in reversed(header)}
     item = next((known[alias] for alias in (*ALIASES["item"], "id") if alias in known), None)
     name = next((known[alias] for alias in NAMES if alias in known), None)

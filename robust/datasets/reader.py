@@ -55,8 +55,8 @@ def open_log(
 
     named = Path(str(path))
     files = locate(named)
-    raw = read_parts(named if len(files) > 1 else files[0], files, columns)
-    return k_core(_dense(raw, vocabulary, name or _name(named, files)), core)
+    source = named if len(files) > 1 else files[0]
+    return k_core(_dense(read_parts(source, files, columns), vocabulary, name or _name(named, files)), core)
 
 
 def _dense(raw: RawLog, vocabulary: str | Path | None, name: str) -> InteractionLog:
@@ -64,25 +64,30 @@ def _dense(raw: RawLog, vocabulary: str | Path | None, name: str) -> Interaction
     from robust.datasets.timestamps import Times, times_of
     from robust.datasets.vocabulary import item_vocabulary
 
+    # columns are let go as soon as the next stage has them: on a large log each is gigabytes
     users, items = encode(raw, "user"), encode(raw, "item")
     item_ids, dense = item_vocabulary(items, vocabulary, raw.path)
-    user, item = users.codes, dense[items.codes]
-    found = Times(np.zeros(len(user), dtype=np.int64), None) if raw.timestamp is None else times_of(raw)
-    times = found.seconds
-    if found.order is not None:
-        user, item, times = user[found.order], item[found.order], times[found.order]
+    user_ids, user, item = users.values, users.codes, dense.astype(np.int32)[items.codes]
+    del users, items
+    timed = raw.timestamp is not None
+    times, order, noted = times_of(raw) if timed else Times(np.zeros(len(user), dtype=np.int64), None)
+    notes = (*raw.notes, *noted)
+    del raw
+    if order is not None:
+        user, item, times = user[order], item[order], times[order]
     log = InteractionLog.from_columns(
         user,
         item,
         times,
-        n_users=len(users.values),
+        n_users=len(user_ids),
         n_items=len(item_ids),
-        user_ids=users.values,
+        user_ids=user_ids,
         item_ids=item_ids,
         name=name,
-        notes=raw.notes if found.unit == "seconds" else (*raw.notes, f"times are {found.unit}: read as seconds"),
+        notes=notes,
     )
-    if raw.timestamp is None:
+    del user, item, times, order
+    if not timed:
         log = replace(log, timestamp=log.position)
     return replace(log, notes=(*log.notes, *_remarks(log)))
 
@@ -99,8 +104,11 @@ def exact_duplicates(log: InteractionLog) -> int:
     if len(log) < 2:
         return 0
     tied = (log.user[1:] == log.user[:-1]) & (log.timestamp[1:] == log.timestamp[:-1])
-    group = np.concatenate([[0], np.cumsum(~tied)])
-    key = np.sort(group * (log.n_items + 1) + log.item)
+    key = np.zeros(len(log), dtype=np.int64)  # in place: a log may have a hundred million rows
+    np.cumsum(~tied, out=key[1:])
+    key *= log.n_items + 1
+    key += log.item
+    key.sort()
     return int(np.count_nonzero(key[1:] == key[:-1]))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from robust.datasets.identifiers import MISSING
 from robust.datasets.raw import RawLog
 from robust.errors import InputError
 
@@ -20,7 +23,10 @@ _ISO = (
     r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ][0-9]{2}(:[0-9]{2}(:[0-9]{2}(\.[0-9]{1,9})?)?)?(Z|[-+][0-9]{2}(:?[0-9]{2})?)?)?$"
 )
 _UTC = r" ?UTC$"  # as BigQuery ends them
+_SLASHES = r"^([0-9]{4})/([0-9]{2})/([0-9]{2})"  # the year first is clear; the day or the month first is not
 _ZONE = r"[T ].*(Z|[-+][0-9]{2}(:?[0-9]{2})?)$"
+
+_FINER = r"(\.[0-9]{6})[0-9]+"  # than microseconds
 
 UNITS = {"nanoseconds": 10**9, "microseconds": 10**6, "milliseconds": 10**3}
 LEAST = 10**8
@@ -35,12 +41,12 @@ class Times(NamedTuple):
 
     Attributes:
         seconds: int64 [n], rounded down. order: int64 [n], rows by exact time, where fractions were dropped.
-        unit: what numbers were taken for, where that is not seconds.
+        notes: what a reader of a report should know: the unit, where numbers are not seconds, and what is odd.
     """
 
     seconds: Seconds
     order: NDArray[np.int64] | None
-    unit: str = "seconds"
+    notes: tuple[str, ...] = ()
 
 
 def times_of(raw: RawLog) -> Times:
@@ -60,6 +66,9 @@ def times_of(raw: RawLog) -> Times:
         column = column.dictionary_decode()
     if column.null_count:
         raise _fault(raw, pc.is_null(column), "the timestamp is missing")
+    if pa.types.is_binary(column.type):
+        with suppress(pa.ArrowInvalid):
+            column = pc.cast(column, pa.string())
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _from_text(raw, column)
     kind = column.type
@@ -79,17 +88,51 @@ def times_of(raw: RawLog) -> Times:
         fits = pc.less(pc.abs(column), 2.0**63)
         if not pc.all(fits).as_py():
             raise _fault(raw, pc.invert(fits), "the timestamp {value!r} is not finite, or beyond 2^63")
-        return _in_seconds(column.to_numpy(zero_copy_only=False))
+        found = _in_seconds(column.to_numpy(zero_copy_only=False))
+        return found._replace(notes=(*found.notes, *_coarse(column, kind)))
     raise InputError(f"{raw.path}: the timestamp column holds {kind}. {EXPECTED}.")
 
 
 def _in_seconds(numbers: NDArray[Any]) -> Times:
     """In the finest unit in which not even the least of them lies before 1973."""
-    least = numbers.min() if len(numbers) else 0
+    if not len(numbers):
+        return _floored(numbers, 1)
+    if (dates := _written_as_dates(numbers)) is not None:
+        return Times(dates, None, ("times are dates, written as numbers (20130131): read as such",))
     for unit, ticks in UNITS.items():
-        if least >= LEAST * ticks:
-            return _floored(numbers, ticks)._replace(unit=unit)
-    return _floored(numbers, 1)
+        if numbers.min() >= LEAST * ticks:
+            return _floored(numbers, ticks)._replace(notes=(f"times are {unit}: read as seconds",))
+    found = _floored(numbers, 1)
+    if found.seconds.max() <= LAST_SECOND:
+        return found
+    return found._replace(notes=(f"times run past the year {LAST_YEAR:,} if they are seconds: are units mixed?",))
+
+
+def _written_as_dates(numbers: NDArray[Any]) -> Seconds | None:
+    """Seconds of numbers such as 20130131 or 20130131170500, where all of them are dates; else None.
+
+    As seconds the former would all lie in August 1970, and as milliseconds the latter in the 27th century.
+    """
+    for scale in (1, 10**6):
+        if numbers.dtype.kind != "i" or numbers.min() < 1900_01_01 * scale or numbers.max() >= 2101_01_01 * scale:
+            continue
+        date, clock = np.divmod(numbers, scale)
+        month, day = date // 100 % 100, date % 100
+        months = (date // 10_000 - 1970) * 12 + month - 1
+        dates = months.astype("datetime64[M]").astype("datetime64[D]") + (day - 1)
+        real = (month > 0) & (month < 13) & (dates.astype("datetime64[M]").astype(np.int64) == months)
+        hour, minute, second = clock // 10_000, clock // 100 % 100, clock % 100
+        if (real & (hour < 24) & (minute < 60) & (second < 60)).all():
+            seconds: Seconds = dates.astype(np.int64) * 86_400 + hour * 3_600 + minute * 60 + second
+            return seconds
+    return None
+
+
+def _coarse(column: pa.Array, kind: pa.DataType) -> Iterator[str]:
+    if pa.types.is_float32(kind) and len(column):
+        step = float(np.spacing(np.float32(pc.max(pc.abs(column)).as_py())))
+        if step > 1:
+            yield f"times are 32-bit numbers, {step:,.0f} apart at best: within that, the order of rows decides"
 
 
 def _floored(exact: NDArray[Any], ticks: int) -> Times:
@@ -111,7 +154,11 @@ def _from_text(raw: RawLog, text: pa.Array) -> pa.Array:
     try:
         return pc.cast(text, pa.int64())
     except pa.ArrowInvalid:
-        text = pc.replace_substring_regex(pc.utf8_trim_whitespace(text), _UTC, "Z")
+        text = pc.utf8_trim_whitespace(text)
+    nothing = pc.is_in(text, pa.array(MISSING))
+    if pc.any(nothing).as_py():
+        raise _fault(raw, nothing, "the timestamp is missing ({value!r})")
+    text = pc.replace_substring_regex(pc.replace_substring_regex(text, _UTC, "Z"), _SLASHES, r"\1-\2-\3")
     numbers, dates = pc.match_substring_regex(text, _NUMBER), pc.match_substring_regex(text, _ISO)
     readable = pc.or_(numbers, dates)
     if not pc.all(readable).as_py():
@@ -125,25 +172,29 @@ def _from_text(raw: RawLog, text: pa.Array) -> pa.Array:
 
 
 def _from_dates(raw: RawLog, text: pa.Array) -> pa.Array:
+    with suppress(pa.ArrowInvalid):
+        return _instants(text, "ns")
+    text = pc.replace_substring_regex(text, _FINER, r"\1")  # nanoseconds reach from 1677 to 2262
+    with suppress(pa.ArrowInvalid):
+        return _instants(text, "us")
+    first, stop = 0, len(text)
+    while stop - first > 1:
+        middle = (first + stop) // 2
+        try:
+            _instants(text[first:middle], "us")
+            first = middle
+        except pa.ArrowInvalid:
+            stop = middle
+    raise _fault(raw, pa.array(np.arange(len(text)) == first), "there is no such date as {value!r}")
+
+
+def _instants(text: pa.Array, unit: str) -> pa.Array:
     zoned = pc.match_substring_regex(text, _ZONE)
     instants = np.zeros(len(text), dtype=np.int64)
-    for chosen, kind in ((zoned, pa.timestamp("ns", "UTC")), (pc.invert(zoned), pa.timestamp("ns"))):
-        rows = np.flatnonzero(chosen.to_numpy(zero_copy_only=False))
-        try:
-            parsed = pc.cast(text.filter(chosen), kind)
-        except pa.ArrowInvalid as error:
-            impossible = pa.array([row in set(rows) and not _casts(text[row], kind) for row in range(len(text))])
-            raise _fault(raw, impossible, "there is no such date as {value!r}") from error
-        instants[rows] = pc.cast(parsed, pa.int64()).to_numpy(zero_copy_only=False)
-    return pa.array(instants.view("datetime64[ns]"))
-
-
-def _casts(value: pa.Scalar, kind: pa.DataType) -> bool:
-    try:
-        pc.cast(value, kind)
-    except pa.ArrowInvalid:
-        return False
-    return True
+    for chosen, kind in ((zoned, pa.timestamp(unit, "UTC")), (pc.invert(zoned), pa.timestamp(unit))):
+        parsed = pc.cast(text.filter(chosen), kind)
+        instants[chosen.to_numpy(zero_copy_only=False)] = pc.cast(parsed, pa.int64()).to_numpy(zero_copy_only=False)
+    return pa.array(instants.view(f"datetime64[{unit}]"))
 
 
 def _fault(raw: RawLog, bad: pa.Array, what: str) -> InputError:

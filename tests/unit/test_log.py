@@ -119,3 +119,12 @@ def test_holders_are_users_not_rows() -> None:
     log = InteractionLog.from_columns([0, 0, 0, 1, 2], [1, 1, 3, 1, 2], range(5), n_items=4)
     assert log.popularity.tolist() == [0, 3, 1, 1, 0]
     assert log.holders.tolist() == [0, 2, 1, 1, 0]
+
+
+def test_columns_of_32_bits_are_not_shared_with_the_log() -> None:
+    user, item = np.array([0, 0, 1], np.int32), np.array([1, 2, 1], np.int32)
+    log = InteractionLog.from_columns(user, item, [0, 1, 0])
+    user[:], item[:] = 1, 2
+    assert (log.user.tolist(), log.item.tolist()) == ([0, 0, 1], [1, 2, 1])
+    with pytest.raises(InputError, match="got -1"):
+        InteractionLog.from_columns(np.array([-1], np.int32), item[:1], [0])

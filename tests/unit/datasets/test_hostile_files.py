@@ -22,7 +22,7 @@ from robust.datasets import claims, open_log
 from robust.datasets.foreign import check_kind
 from robust.datasets.names import read_names
 from robust.errors import InputError
-from robust.runner.scenario import load_scenario
+from robust.runner.reading import load_scenario
 
 ROWS = 123_457
 

@@ -65,6 +65,7 @@ REFUSED = {
     "no-id.csv": ("price,title\n1,2\n", "no column for the ids"),
     "one.txt": ("1\n2\n", "one column"),
     "pickle.csv": ("(lp0\n.", "pickle"),
+    "empty.csv": ("", "is empty"),
 }
 
 
@@ -187,3 +188,12 @@ def test_user_ids_are_shown_only_if_asked_for(folder: Path) -> None:
     assert shown["user"].nunique() == hidden["user"].nunique() == 60
     np.testing.assert_array_equal(shown["clean"], hidden["clean"])
     assert "mail" not in (out / "results.json").read_text()
+
+
+def test_movielens_own_encoding_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "u.item"
+    path.write_bytes("1|Toy Story (1995)|01-Jan-1995||\n2|Misérables, Les (1995)|01-Jan-1995||\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"line 2: byte 0xe9 is not UTF-8.*iconv -f latin1"):
+        read_names(path, [1, 2])
+    path.write_text(path.read_text("latin-1"), encoding="utf-8")
+    assert read_names(path, [1, 2]).names == {"1": "Toy Story (1995)", "2": "Misérables, Les (1995)"}
