@@ -6,9 +6,11 @@
 # ROBUST_VOCABULARY, ROBUST_NAMES, ROBUST_MODEL, ROBUST_TRUST_PICKLE (true), ROBUST_BASELINE, ROBUST_SEED, ROBUST_WORKERS,
 # ROBUST_ENGINE, ROBUST_MAX_TIME, ROBUST_STRICT (true), ROBUST_OUT (robust-out). Arguments are handed on to `robust review`.
 #
-# Written: $ROBUST_OUT, with report.md, junit.xml and report.sarif in it; where GitHub asks for them, report.md also as the
-# job's summary, and the exit code as the output `code`. A runner that cancels a job tells this script alone: it hands that
-# on, so that the review ends in order (130) and leaves no process; what is done is kept, and the next run goes on from it.
+# Written: $ROBUST_OUT, with report.md, junit.xml and report.sarif in it, and with ROBUST_BASELINE comparison.md; where
+# GitHub asks for them, what is Markdown also as the job's summary, and the exit code as the output `code`. With a
+# baseline 1 also means that the model is shown to be less robust than that one. A runner that cancels a job tells this
+# script alone: it hands that on, so that the review ends in order (130) and leaves no process; what is done is kept, and
+# the next run goes on from it.
 set -euo pipefail
 
 out=${ROBUST_OUT:-robust-out}
@@ -48,13 +50,23 @@ if [[ $out/results.json -nt $started ]]; then
   robust report "$out" --format md --out "$out/report.md" || :
   robust report "$out" --format junit --out "$out/junit.xml" || :
   robust report "$out" --format sarif --out "$out/report.sarif" || :
-  if [[ -n ${GITHUB_STEP_SUMMARY:-} && -f $out/report.md ]]; then
-    # GitHub refuses a summary of more than 1 MiB
-    if (($(wc -c <"$out/report.md") < 1000000)); then
-      cat "$out/report.md" >>"$GITHUB_STEP_SUMMARY"
-    else
-      echo "The report is too long for a summary: see report.html among the artifacts." >>"$GITHUB_STEP_SUMMARY"
-    fi
+  rm -f "$out/comparison.md"
+  if [[ -n ${ROBUST_BASELINE:-} ]]; then
+    # only written down here: the code of the review is that of its comparison, too
+    robust compare "$ROBUST_BASELINE" "$out" --format md >"$out/comparison.md" || :
+    [[ -s $out/comparison.md ]] || rm -f "$out/comparison.md" # it was refused
+  fi
+  if [[ -n ${GITHUB_STEP_SUMMARY:-} ]]; then
+    for text in comparison report; do
+      [[ -f $out/$text.md ]] || continue
+      # GitHub refuses a summary of more than 1 MiB
+      if (($(wc -c <"$out/$text.md") < 500000)); then
+        cat "$out/$text.md" >>"$GITHUB_STEP_SUMMARY"
+      else
+        echo "The $text is too long for a summary: see the artifacts." >>"$GITHUB_STEP_SUMMARY"
+      fi
+      [[ $text == report ]] || echo >>"$GITHUB_STEP_SUMMARY"
+    done
   fi
 fi
 if [[ -n ${GITHUB_OUTPUT:-} ]]; then

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -25,7 +27,7 @@ from robust.commands.printing import write_rows
 from robust.errors import InputError
 
 if TYPE_CHECKING:
-    from robust.runner.prepare import Request
+    from robust.runner.prepare import Prepared, Request
 
 Engine = Literal["serial", "processes"]
 ScenarioArgument = Annotated[
@@ -108,10 +110,11 @@ def review(
     from robust.runner.review import review as run_review
     from robust.runner.summary import exit_code
 
+    check: Callable[[Prepared], None] | None = None
     if baseline is not None:
-        from robust.compare.baseline import check_baseline
+        from robust.compare.baseline import check_against, read_baseline
 
-        check_baseline(baseline, out)
+        check = partial(check_against, read_baseline(baseline, out), seed=seed)
     request = _request(
         scenario,
         log,
@@ -128,7 +131,7 @@ def review(
         trust_pickle=trust_pickle,
     )
     with progress_bar() as progress:
-        results = run_review(request, progress, announce=lambda line: typer.echo(f"robust: {line}", err=True))
+        results = run_review(request, progress, lambda line: typer.echo(f"robust: {line}", err=True), check)
     write_report(results, out)
     print_console(results, out)
     code = exit_code(results, strict=strict)

@@ -1,30 +1,45 @@
-"""`robust review --baseline`: the comparison after the review, and one exit code for both."""
+"""`robust review --baseline`: a check before the review, the comparison after it, and one exit code for both."""
 
 from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from robust.compare import compare
+from robust.compare.comparable import check_will_compare
 from robust.compare.console import print_comparison
-from robust.compare.runs import read_run
+from robust.compare.runs import Run, read_run
+from robust.compare.stated import Stated
 from robust.errors import InputError
 from robust.visible import message
+
+if TYPE_CHECKING:
+    from robust.runner.prepare import Prepared
 
 PRIORITY = (1, 2, 3, 4)
 """Of two exit codes the first that either has: worse or a broken bound, not comparable, an error, undecided."""
 
 
-def check_baseline(baseline: Path, out: Path) -> None:
-    """Before a review runs for hours: is there a whole run to compare with, which the review will not overwrite?
+def read_baseline(baseline: Path, out: Path) -> Run:
+    """Before a review reads anything: is there a whole run to compare with, which the review will not overwrite?
 
     Raises:
         InputError: there is not.
     """
-    read_run(baseline)
-    folder = baseline if baseline.is_dir() else baseline.parent
-    if folder.resolve() == out.resolve():
+    run = read_run(baseline)
+    if run.folder.resolve() == out.resolve():
         raise InputError(f"--baseline '{baseline}' is the folder that --out writes to: give --out another one.")
+    return run
+
+
+def check_against(base: Run, prepared: Prepared, seed: int) -> None:
+    """Before a review trains anything: will it be comparable, as far as that is known?
+
+    Raises:
+        InputError: it will not be, with every reason.
+    """
+    check_will_compare(base, Stated.of_review(prepared, seed))
 
 
 def compare_with(baseline: Path, out: Path, code: int, *, strict: bool) -> int:

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from robust.compare.runs import Run
+from robust.compare.stated import Stated, key_of, renamed
 from robust.errors import InputError
 from robust.runner.results import CellResult, Results
+
+REMEDY = "Review both models with the same scenario on the same log."
 
 LOG = {
     "name": "name of the log",
@@ -44,45 +47,66 @@ def check_comparable(base: Run, candidate: Run) -> Pairing:
     Raises:
         InputError: the runs cannot be compared, with every reason found.
     """
-    before, after = base.results, candidate.results
+    before, after = Stated.of(base.results), Stated.of(candidate.results)
+    if reasons := refusals(before, after):
+        raise InputError(
+            f"The runs in '{base.folder}' (base) and '{candidate.folder}' (candidate) cannot be compared:"
+            f"{_listed(reasons)}\n{REMEDY}"
+        )
+    victims = _victims(before, after)
+    return _paired(base.results, candidate.results, victims, _notes(base, candidate, victims))
+
+
+def check_will_compare(base: Run, review: Stated) -> None:
+    """Find out before a review begins what is known by then of whether it can be compared with a base.
+
+    Raises:
+        InputError: it cannot be, with every reason found.
+    """
+    if reasons := refusals(Stated.of(base.results), review):
+        raise InputError(
+            f"This review could not be compared with the run in '{base.folder}' (--baseline), so nothing was run:"
+            f"{_listed(reasons)}\n{REMEDY}"
+        )
+
+
+def refusals(before: Stated, after: Stated) -> list[str]:
+    """Every reason why two runs cannot be compared; none if they can."""
     reasons = [*_log(before, after), *_protocol(before, after)]
-    shared = [threat for threat in _threats(before) if threat in _threats(after)]
+    shared = [threat for threat in before.threats if threat in after.threats]
     for threat in shared:
-        reasons += _threat(threat, _threats(before)[threat], _threats(after)[threat])
+        reasons += _threat(threat, before.threats[threat], after.threats[threat])
     if not shared:
-        reasons.append(f"no threat is in both: {_names(_threats(before))} there, {_names(_threats(after))} here")
+        reasons.append(f"no threat is in both: {_names(before.threats)} there, {_names(after.threats)} here")
     victims = _victims(before, after)
     if not victims:
-        names = [_names({cell.victim: None for cell in results.cells}) for results in (before, after)]
+        names = [_names(dict.fromkeys(stated.victims)) for stated in (before, after)]
         reasons.append(f"several models, none of which is in both by name: {names[0]} there, {names[1]} here")
-    if reasons:
-        raise _refusal(base, candidate, reasons)
-    pairing = _paired(before, after, victims)
-    if not any(a.id in base.values and b.id in candidate.values for a, b in pairing.cells):
-        stopped = dict.fromkeys(cell.reason for pair in pairing.cells for cell in pair if not cell.points)
-        why = "; ".join(reason for reason in stopped if reason)
-        raise _refusal(base, candidate, [f"not one cell was measured in both{why and f': {why}'}"])
-    return Pairing(pairing.cells, pairing.missing, _notes(base, candidate, victims))
+    return reasons or _unmeasured(before, after, victims)
 
 
-def _refusal(base: Run, candidate: Run, reasons: list[str]) -> InputError:
-    listed = "".join(f"\n  - {reason}" for reason in dict.fromkeys(reasons))
-    return InputError(
-        f"The runs in '{base.folder}' (base) and '{candidate.folder}' (candidate) cannot be compared:{listed}\n"
-        "Review both models with the same scenario on the same log."
-    )
+def _unmeasured(before: Stated, after: Stated, victims: Mapping[str, str]) -> list[str]:
+    there = {key: renamed(key, victims[key[1]]) for key in after.unmeasured if key[1] in victims}
+    pairs = [(before.unmeasured[old], after.unmeasured[key]) for key, old in there.items() if old in before.unmeasured]
+    if not all(any(pair) for pair in pairs):
+        return []
+    why = "; ".join(dict.fromkeys(reason for pair in pairs for reason in pair if reason))
+    return [f"not one cell was measured in both{why and f': {why}'}"]
 
 
-def _log(base: Results, candidate: Results) -> list[str]:
-    digests = [results.environment.get("data") for results in (base, candidate)]
+def _listed(reasons: list[str]) -> str:
+    return "".join(f"\n  - {reason}" for reason in dict.fromkeys(reasons))
+
+
+def _log(base: Stated, candidate: Stated) -> list[str]:
     found = [
         _differs(words, getattr(base.dataset, name), getattr(candidate.dataset, name))
         for name, words in LOG.items()
         if getattr(base.dataset, name) != getattr(candidate.dataset, name)
     ]
-    if None in digests:
+    if None in (base.data, candidate.data):
         return [*found, "a run does not say which data it stands on (made by an older version): review again"]
-    if digests[0] != digests[1] and not found:
+    if base.data != candidate.data and not found:
         return [
             "other data: the train rows, the evaluated users or their true next items are not the same, or items are "
             "numbered in another order (--vocabulary)"
@@ -90,7 +114,7 @@ def _log(base: Results, candidate: Results) -> list[str]:
     return found
 
 
-def _protocol(base: Results, candidate: Results) -> list[str]:
+def _protocol(base: Stated, candidate: Stated) -> list[str]:
     return [
         _differs(words, base.scenario.get(name), candidate.scenario.get(name))
         for name, words in PROTOCOL.items()
@@ -140,34 +164,24 @@ def _short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
-def _threats(results: Results) -> dict[str, Mapping[str, Any]]:
-    return {threat["id"]: threat for threat in results.scenario.get("threats", ())}
-
-
 def _names(known: Mapping[str, Any]) -> str:
     return ", ".join(f"'{name}'" for name in known) or "none"
 
 
-def _victims(base: Results, candidate: Results) -> dict[str, str]:
+def _victims(base: Stated, candidate: Stated) -> dict[str, str]:
     """The base's name of a model by the candidate's: one model each is the same one at two times; else by name."""
-    before, after = (list(dict.fromkeys(cell.victim for cell in results.cells)) for results in (base, candidate))
-    if len(before) == len(after) == 1:
-        return {after[0]: before[0]}
-    return {name: name for name in after if name in before}
+    if len(base.victims) == len(candidate.victims) == 1:
+        return {candidate.victims[0]: base.victims[0]}
+    return {name: name for name in candidate.victims if name in base.victims}
 
 
-def _key(cell: CellResult, victim: str) -> tuple[Any, ...]:
-    parameters = json.dumps(cell.attack_parameters, sort_keys=True)
-    return cell.threat, victim, cell.attack, parameters, cell.budget, cell.defense, cell.planned_on
-
-
-def _paired(base: Results, candidate: Results, victims: Mapping[str, str]) -> Pairing:
-    before = {_key(cell, cell.victim): cell for cell in base.cells}
-    after = {_key(cell, victims.get(cell.victim, f"{cell.victim} (new)")): cell for cell in candidate.cells}
+def _paired(base: Results, candidate: Results, victims: Mapping[str, str], notes: list[str]) -> Pairing:
+    before = {key_of(cell): cell for cell in base.cells}
+    after = {renamed(key_of(cell), victims.get(cell.victim, f"{cell.victim} (new)")): cell for cell in candidate.cells}
     pairs = [(before[key], cell) for key, cell in after.items() if key in before]
     missing = [f"{cell.id}: only in the base" for key, cell in before.items() if key not in after]
     missing += [f"{cell.id}: only in the candidate" for key, cell in after.items() if key not in before]
-    return Pairing(pairs, missing)
+    return Pairing(pairs, missing, notes)
 
 
 def _notes(base: Run, candidate: Run, victims: Mapping[str, str]) -> list[str]:

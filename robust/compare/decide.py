@@ -37,6 +37,7 @@ HELD_BACK = {
     "noisy_gradient": "the gradient that the attack follows is noise",
     "black_box_stronger": "an attack that sees less did more",
     "transfer_stronger": "an attack planned on another model did more",
+    "unfaithful_surrogate": "the copy on which the attack was planned shares little with the model",
 }
 """Flags by which an attack on one model is no measure of its robustness, if the other's has them not."""
 
@@ -174,7 +175,19 @@ def _obstacle(base: CellResult, candidate: CellResult) -> str | None:
     if base.retrain != candidate.retrain:
         words = {"warm": "trained further", "scratch": "trained from scratch", "none": "not retrained"}
         return f"the base's model was {words[base.retrain]}, and the candidate's {words[candidate.retrain]}"
+    ways = [_copied(cell) for cell in (base, candidate)]
+    if ways[0] != ways[1]:
+        return f"the attacks were planned on copies made in different ways: {ways[0]} in the base, {ways[1]} here"
     return None
+
+
+def _copied(cell: CellResult) -> str:
+    """How the copy was made on which its attack was planned."""
+    own = cell.surrogate
+    if own is None:
+        return "none"
+    more = ", ".join(f"{name} {value}" for name, value in own.extract.items() if name != "queries")
+    return own.model + (f" ({more})" if more else "")  # the label tells how many lists
 
 
 def _measured(

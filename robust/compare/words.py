@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from robust.amounts import number
 from robust.compare.record import CellComparison, Change, Outcome, ThreatComparison
 from robust.metrics.registry import metric_name
 from robust.statistics.differences import Difference
@@ -11,8 +12,7 @@ from robust.statistics.differences import Difference
 
 def amount(kind: str, value: float) -> str:
     """A loss in percent of the base's level, or in percentage points; a gain has a minus."""
-    shown = f"{100 * value:.1f}"
-    shown = "0.0" if shown == "-0.0" else shown.replace("-", "−")
+    shown = number(100 * value, ".1f")
     return f"{shown}%" if kind == "drop" else f"{shown} pp"
 
 
@@ -115,4 +115,5 @@ def headline(
         return f"No cell is shown to be worse, but {untold} of {total} can't be told.{left}"
     if outcome == "better":
         return f"The candidate is no less robust, and better in {count['better']} of {total}.{left}"
-    return f"The candidate is no less robust: not worse in any of {total}.{left}"
+    where = f"any of {total}" if len(cells) != 1 else "the one cell compared"
+    return f"The candidate is no less robust: not worse in {where}.{left}"

@@ -119,7 +119,13 @@ def _surrogate(cell: Cell, measured: Measured) -> SurrogateResult | None:
         return None
     agreed = {name: float(np.mean([note["faithful"][name] for note in told])) for name in told[0]["faithful"]}
     constant = float(np.mean([note["constant"] for note in told]))
-    return SurrogateResult(model=own.model.spec.label, queries=own.extract.spent, agreement=agreed, constant=constant)
+    return SurrogateResult(
+        model=own.model.spec.label,
+        queries=own.extract.spent,
+        agreement=agreed,
+        constant=constant,
+        extract=own.extract.model_dump(mode="json"),
+    )
 
 
 def _curve(measured: Measured) -> list[SearchPoint]:

@@ -108,12 +108,14 @@ class SurrogateResult(Record):
         queries: lists asked for. agreement: by K, the share of the victim's top K that is in the surrogate's, on
             histories that it was not asked about; mean over them and over seeds.
         constant: the same of the one list of ten that agrees most, whatever the history; None in older runs.
+        extract: how the lists were asked for, and learnt from; empty in older runs.
     """
 
     model: str
     queries: int
     agreement: dict[str, float]
     constant: float | None = None
+    extract: dict[str, Any] = Field(default_factory=dict)
 
 
 class CellResult(Record):

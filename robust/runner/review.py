@@ -35,12 +35,16 @@ __all__ = ["Progress", "Request", "review"]
 
 
 def review(
-    request: Request, progress: Progress | None = None, announce: Callable[[str], None] | None = None
+    request: Request,
+    progress: Progress | None = None,
+    announce: Callable[[str], None] | None = None,
+    check: Callable[[Prepared], None] | None = None,
 ) -> Results:
     """Run a scenario, and write its results and tables (`robust.report.write_report` adds the report).
 
     Args:
         announce: is told beforehand what endpoints will be asked, if anybody listens.
+        check: is shown what the review is made of, and raises an InputError where nothing of it shall be run.
 
     Raises:
         InputError: anything that the user has to mend; nothing that an earlier run left is touched then.
@@ -51,6 +55,8 @@ def review(
     asked = asked_in_run()
     prepared = prepare(request, store)
     check_measurable(prepared, request.seed)
+    if check is not None:
+        check(prepared)
     prepared.notes.extend(check_list_lengths(prepared))
     if announce is not None:
         for line in advance_notice(request, prepared, store, asked_in_run() - asked):
@@ -99,7 +105,7 @@ def _assemble(request: Request, prepared: Prepared, store: Store, outcome: Outco
         verdict=verdict,
         headline=line,
         explanation=explanation(verdict, threats, records),
-        dataset=_dataset(prepared),
+        dataset=dataset_result(prepared),
         victims=victims,
         threats=threats,
         cells=records,
@@ -128,7 +134,8 @@ def _cell_seconds(assessment: Assessment, outcome: Outcome, prepared: Prepared) 
     return {"seconds": round(spent, 2)}
 
 
-def _dataset(prepared: Prepared) -> DatasetResult:
+def dataset_result(prepared: Prepared) -> DatasetResult:
+    """The published record of the log and of its split."""
     split, log = prepared.split, prepared.log
     return DatasetResult(
         name=log.name,

@@ -214,6 +214,56 @@ def test_the_github_action_keeps_code_report_and_run(project: Path) -> None:
     assert json.loads((project / "run" / "report.sarif").read_text())["version"] == "2.1.0"
 
 
+WORSE = """\
+from robust.recommenders.baselines import Markov
+
+class Worse(Markov):
+    def score(self, sequences):
+        scores = super().score(sequences).copy()
+        forgotten = sequences.items[:, -2] % 2 == 0
+        scores[forgotten] = -scores[forgotten]
+        return scores
+"""
+
+
+def test_a_baseline_is_compared_with_and_worse_fails(project: Path) -> None:
+    (project / "worse.py").write_text(WORSE)
+    once = (project / "holds.yaml").read_text().replace("tries: 20", "tries: 1")
+    (project / "once.yaml").write_text(once)
+    first, environment = step("Review", {"scenario": "once.yaml", "out": "first", "engine": "serial"})
+    assert bash(first, project, **environment).returncode == 0
+    assert not (project / "first" / "comparison.md").exists()
+    (project / "baseline").mkdir()
+    for name in ("results.json", "users.parquet"):
+        shutil.copy(project / "first" / name, project / "baseline")
+
+    def against(**inputs: str) -> tuple[int, str, str, str]:
+        given = {"scenario": "once.yaml", "out": "run", "engine": "serial", "baseline": "baseline"} | inputs
+        script, environment = step("Review", given)
+        for name in ("output", "summary"):
+            (project / name).unlink(missing_ok=True)
+            (project / name).touch()
+        told = {"GITHUB_OUTPUT": str(project / "output"), "GITHUB_STEP_SUMMARY": str(project / "summary")}
+        ran = bash(script, project, **environment, **told)
+        return ran.returncode, (project / "output").read_text(), (project / "summary").read_text(), ran.stderr
+
+    code, output, summary, said = against()
+    assert (code, output) == (0, "code=0\n"), said
+    assert summary.startswith("## Robustness: NOT WORSE")
+    comparison, report = (project / "run" / f"{name}.md" for name in ("comparison", "report"))
+    assert summary == comparison.read_text() + "\n" + report.read_text()
+    assert "## PASS" in summary
+    code, output, summary, said = against(model="worse:Worse", out="second")
+    assert (code, output) == (1, "code=1\n"), said
+    assert summary.startswith("## Robustness: WORSE")
+    assert json.loads((project / "second" / "results.json").read_text())["verdict"] == "PASS"  # of the bounds alone
+    (project / "once.yaml").write_text(once.replace("edits: 1", "edits: 2"))
+    code, output, summary, said = against(out="third")
+    assert (code, output, summary) == (2, "code=2\n", "")
+    assert "nothing was run" in said
+    assert "budgets of the threat" in said
+
+
 def test_an_undecided_review_keeps_its_reports_and_fails_under_strict(project: Path) -> None:
     script, environment = step("Review", {"scenario": "holds.yaml", "out": "run", "strict": "true", "max-time": "0s"})
     told = {"GITHUB_OUTPUT": str(project / "output"), "GITHUB_STEP_SUMMARY": str(project / "summary")}
@@ -272,8 +322,15 @@ def test_the_gitlab_job_keeps_code_and_report(project: Path) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert (project / "robust-out" / "report.md").read_text().startswith("## PASS")
     kept = [*job["artifacts"]["paths"], job["artifacts"]["reports"]["junit"]]
-    assert [path for path in kept if not (project / path).exists()] == []
+    assert [path for path in kept if not (project / path).exists()] == ["robust-out/comparison.md"]
     assert (project / job["cache"]["paths"][0]).is_dir()
+    for path in kept:  # the next pipeline has the artifact alone
+        if (project / path).is_file():
+            (project / "baseline").mkdir(exist_ok=True)
+            shutil.move(project / path, project / "baseline")
+    ran = bash("\n".join(job["script"]), project, **variables, ROBUST_BASELINE="baseline")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert (project / "robust-out" / "comparison.md").read_text().startswith("## Robustness: NOT WORSE")
 
 
 def test_every_flag_that_the_script_knows_is_one_of_review(project: Path) -> None:

@@ -17,7 +17,7 @@ from robust.compare.runs import Run, Values
 from robust.compare.seeds import Rows, align
 from robust.errors import InputError
 from robust.runner.records import ItemResult, TargetResult
-from robust.runner.results import BoundResult, Flag, MetricResult
+from robust.runner.results import BoundResult, Flag, MetricResult, SurrogateResult
 from robust.statistics import Limits
 from robust.statistics.differences import Difference
 from tests.unit.compare.example import USERS, compared, run
@@ -249,6 +249,31 @@ def test_a_cell_that_went_wrong_cannot_be_told(update: dict[str, Any], reason: s
     assert reason in comparison.cells[1].reason
 
 
+def _copy(**changed: Any) -> dict[str, Any]:
+    made = {"model": "gru4rec from 5,000 lists", "queries": 5_000, "extract": {"queries": 5_000, "length": 20, "k": 50}}
+    own = SurrogateResult(**{**made, "agreement": {"agreement@10": 0.8}, **changed})
+    return {"planned_on": "surrogate", "surrogate": own}
+
+
+def test_copies_that_were_made_in_different_ways_show_nothing_of_their_victims() -> None:
+    """A weaker copy of the candidate looks like robustness, though the scenario says nothing of either."""
+    alike = compared(run(cell=_copy()), run((0.45, 0.4), cell=_copy(agreement={"agreement@10": 0.7})))
+    assert {cell.outcome for cell in alike.cells} == {"better"}
+    ways: list[dict[str, Any]] = [
+        {"model": "gru4rec from 20,000 lists", "queries": 20_000},
+        {"model": "sasrec from 5,000 lists"},
+        {"extract": {"queries": 5_000, "length": 5, "k": 50}},
+    ]
+    for changed in ways:
+        other = compared(run(cell=_copy()), run((0.45, 0.4), cell=_copy(**changed)))
+        assert {cell.outcome for cell in other.cells} == {"can't be told"}
+        assert "copies made in different ways: gru4rec from 5,000 lists (length 20, k 50)" in other.cells[0].reason
+    unlike = {**_copy(), "flags": [Flag(name="unfaithful_surrogate", cause="c", remedy="r")]}
+    assert {cell.outcome for cell in compared(run(cell=_copy()), run((0.45, 0.4), cell=unlike)).cells} == {
+        "can't be told"
+    }
+
+
 def test_an_attack_that_was_held_back_shows_no_robustness() -> None:
     flag = {"flags": [Flag(name="zero_gradient", cause="c", remedy="r")]}
     masked = compared(run(), run((0.45, 0.4), cell=flag))
@@ -270,5 +295,5 @@ def test_one_model_each_is_paired_whatever_it_is_called() -> None:
 def test_a_cell_of_one_run_only_is_listed() -> None:
     comparison = compared(run(), run((0.3,)))
     assert comparison.missing == ["edits/gru4rec/substitution/2: only in the base"]
-    assert comparison.headline.endswith("not worse in any of 1 cell. Not compared: 1 that only one run has.")
+    assert comparison.headline.endswith("not worse in the one cell compared. Not compared: 1 that only one run has.")
     assert comparison.exit_code(strict=True) == 4
