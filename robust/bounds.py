@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
+from robust.amounts import percent, points
 from robust.attack import Attack, EmbeddingAttack, EvasionAttack
 from robust.corpus import read_corpus, replay, save
 from robust.counterexamples import explain, smallest
@@ -68,7 +69,7 @@ class Bound(Frozen):
         if self.kind == "drop":
             return f"{metric_name(self.metric)} drops by at most {self.limit:.0%}"
         if self.kind == "rise":
-            return f"{metric_name(self.metric)} rises by at most {100 * self.limit:g} percentage points"
+            return f"{metric_name(self.metric)} rises by at most {points(self.limit, 'g')}"
         return f"{metric_name(self.metric)} is at most {self.limit:g}"
 
 
@@ -290,12 +291,11 @@ def _strongest(clean: NDArray[np.float64], outcomes: list[_Outcome], seed: int) 
 def _finding(bound: Bound, found: Assertion, spec: BudgetSpec, confidence: float, seed: int) -> str:
     """What was measured, on whom, by what."""
     judgement, name = found.judgement, metric_name(bound.metric)
-    interval = (
-        "" if judgement.low is None else f", {confidence:.0%} limits {judgement.low:.1%} and {judgement.high:.1%}"
-    )
+    change, *ends = (percent(v, ".1f") for v in (judgement.change, judgement.low, judgement.high) if v is not None)
+    interval = f", {confidence:.0%} limits {' and '.join(ends)}" if ends else ""
     again = f"; {found.replayed} from the corpus were tried first" if found.replayed else ""
     return (
-        f"  drop      {judgement.change:.1%}{interval}: {name} {found.clean:.3f} before, {found.attacked:.3f} after\n"
+        f"  drop      {change}{interval}: {name} {found.clean:.3f} before, {found.attacked:.3f} after\n"
         f"  attack    {found.attack}, {spec.label}{again}\n"
         f"  measured  on {found.n_users:,} users, one fixed model, seed {seed}\n"
     )

@@ -11,6 +11,7 @@ import typer
 
 from robust.commands.catalogue import list_, show
 from robust.commands.doctor import doctor
+from robust.commands.pipes import readers_may_leave
 from robust.commands.review import plan, review
 from robust.commands.runs import compare, report
 from robust.commands.starter import init
@@ -63,6 +64,7 @@ def main() -> None:
     """The console script."""
     # a container's first process gets no signal that it has not asked for, and docker and Kubernetes end it by this one
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    code = _guarded(lambda: app(standalone_mode=True))
+    with readers_may_leave():
+        code = _guarded(lambda: app(standalone_mode=True))
     if isinstance(code, int):
         sys.exit(code)

@@ -77,6 +77,8 @@ def facts(plugin: Any) -> dict[str, str]:
     for name in ("control", "source"):
         if isinstance(value := getattr(plugin, name, None), str):
             found[name] = value
+    if "changes" in found:
+        found.setdefault("control", "")  # the same keys for every attack
     return found
 
 
@@ -197,7 +199,7 @@ def _stated(plugin: Any) -> list[str]:
         if key in known:
             said.append(f"Needs of the {key.removesuffix('_access')}: {words.get(known[key], known[key])}")
     said += [f"Goals: {known['goals']}"] if "goals" in known else []
-    said += [f"Control, at equal budget: `{known['control']}`{_beside(plugin)}"] if "control" in known else []
+    said += [f"Control, at equal budget: `{known['control']}`{_beside(plugin)}"] if known.get("control") else []
     return said + ([f"Source: {known['source']}"] if "source" in known else [])
 
 

@@ -254,9 +254,9 @@ def _protocol(results: Results) -> str:
         f"seen items {'kept' if data.seen == 'keep' else 'excluded'}",
         f"{plural(data.evaluated_users, 'evaluated user')}",
         f"{data.unseen_target_share:.1%} of test items unseen in training",
-        *data.notes,
     ]
-    return "**Data and protocol.** " + escape("; ".join(parts)) + "."
+    notes = (note if note.endswith((".", "!", "?")) else f"{note}." for note in data.notes)
+    return "**Data and protocol.** " + escape(" ".join(["; ".join(parts) + ".", *notes]))
 
 
 def _reproduce(results: Results, arranged: list[Group], *, ids: bool) -> str:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from robust.amounts import MINUS, number
 from robust.runner.results import BoundResult, CellResult, MetricResult
 
 DASH = "–"
-MINUS = "−"
 NBSP = "\u00a0"
 _UNBOUNDED = ("rank_shift", "novelty")  # in bits, not shares of 1
 
@@ -91,7 +91,7 @@ class Quantity:
 
     def amount(self, value: float) -> str:
         """An exact, stated number such as a limit: `10%`, `0.5 pp`, `0.6`."""
-        return f"{value * self.scale:.6g}".replace("-", MINUS) + self.suffix
+        return number(value * self.scale, ".6g") + self.suffix
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ def _unpriced(results: Results, group: Group, victim: str) -> str:
     if best is None:
         return "No defence met every attack of this threat, so that none can be recommended."
     if best.defense == "none":
+        own = [one for one in standings(results, group.threat.id) if one.victim == victim]
+        if all(one.defense == "none" for one in own):
+            return "None of its defences could be measured on this model; the cells behind them say why."
         return "No defence that was measured has a better worst case than none."
     metric = best.cell.metrics[best.cell.bound.metric]
     quantity = Quantity.of(best.cell.bound)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 
+from robust.amounts import number, percent, points
 from robust.metrics.registry import metric_name
 from robust.runner.results import WORST_FIRST, CellResult, Results, ThreatResult, Verdict, worst
 from robust.runner.scenario import Scenario, Threat
@@ -26,10 +28,10 @@ def amount(cell: CellResult) -> str:
         return "no measurement"
     name, change = metric_name(cell.bound.metric), cell.metrics[cell.bound.metric].change
     if cell.bound.kind == "drop":
-        return f"{name} {'down' if change >= 0 else 'up'} {abs(change):.1%}"
+        return f"{name} {'down' if change >= 0 else 'up'} {percent(abs(change), '.1f')}"
     if cell.bound.kind == "rise":
-        return f"{name} {'up' if change >= 0 else 'down'} {abs(100 * change):.1f} percentage points"
-    return f"{name} at {change:.3f}"
+        return f"{name} {'up' if change >= 0 else 'down'} {points(abs(change), '.1f')}"
+    return f"{name} at {number(change, '.3f')}"
 
 
 def threat_result(threat: Threat, cells: Sequence[CellResult]) -> ThreatResult:
@@ -79,17 +81,25 @@ def _because(reasons: Sequence[str]) -> str:
     return " and ".join(reason.replace("this recommender", "it").rstrip(".") for reason in reasons) or "lacks something"
 
 
+def _defended(broken: AbstractSet[str], cells: Sequence[CellResult]) -> str:
+    """With which defence a model may be released: it is told to look for one only where there is one."""
+    rows: dict[tuple[str, str, str], set[Verdict]] = {}
+    for cell in cells:
+        if cell.threat in broken and cell.defense != "none":
+            rows.setdefault((cell.threat, cell.victim, cell.defense), set()).add(cell.verdict)
+    if {"PASS"} in rows.values():
+        return "with a defence whose row below holds"
+    measured = set().union(*rows.values()) - {"NOT_APPLICABLE"}
+    return f"with a defence that is shown to hold ({'none here is' if measured else 'none was measured here'})"
+
+
 def explanation(verdict: Verdict, threats: Sequence[ThreatResult], cells: Sequence[CellResult]) -> str:
     """What the verdict means, for somebody who decides on a release."""
     broken = [t.title.lower() for t in threats if t.verdict == "FAIL"]
     if verdict == "FAIL":
         accepted = all(c.accepted for c in cells if c.verdict == "FAIL")
         tail = " All of these findings are accepted in the scenario." if accepted else ""
-        how = (
-            "with a defence whose row below holds"
-            if any(cell.defense != "none" for cell in cells)
-            else "with a defence that is shown to hold (none was measured here)"
-        )
+        how = _defended({t.id for t in threats if t.verdict == "FAIL"}, cells)
         return (
             f"An attacker within the stated budget does more harm than the bound allows by: {'; '.join(broken)}. "
             f"Release this model only {how}, or with the risk accepted in writing.{tail}"

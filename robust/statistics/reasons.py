@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from robust.amounts import number, percent, points, points_between
 from robust.statistics.contrasts import Kind, contrast
 from robust.statistics.intervals import Limits
 from robust.statistics.moments import Float
@@ -50,8 +51,17 @@ class Look:
     def shown(self, value: float) -> str:
         """A drop in percent, a rise of a share in percentage points, anything else as the metric itself."""
         if self.kind == "drop":
-            return f"{100 * value:.3g}%"
-        return f"{100 * value:.3g} percentage points" if self.kind == "rise" and self.scale == 1 else f"{value:.3g}"
+            return percent(value)
+        return points(value) if self.in_points else number(value)
+
+    @property
+    def in_points(self) -> bool:
+        """Whether changes are shown in percentage points."""
+        return self.kind == "rise" and self.scale == 1
+
+    def between(self, low: float, high: float) -> str:
+        """Two ends, with `and` between them."""
+        return points_between(low, high) if self.in_points else f"{self.shown(low)} and {self.shown(high)}"
 
     def reason(self, verdict: str, found: Limits) -> str:
         """A readable sentence for this verdict."""
@@ -61,7 +71,7 @@ class Look:
             return f"The {noun} is at most {self.shown(found.high)} {confidence}, within the bound of {bound}."
         if verdict == "FAIL":
             return f"The {noun} is at least {self.shown(found.low)} {confidence}, beyond the bound of {bound}."
-        between = f"The {noun} lies between {self.shown(found.low)} and {self.shown(found.high)} ({self.basis}), "
+        between = f"The {noun} lies between {self.between(found.low, found.high)} ({self.basis}), "
         if found.high < self.limit:
             return between + f"but a claim of at most {bound} needs {self.seeds_for_claim} seeds."
         return between + f"so the bound of {bound} is open: {self._missing(found)}."

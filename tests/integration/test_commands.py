@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -162,3 +163,24 @@ def test_help_imports_nothing_heavy() -> None:
     script = f"import sys, robust.cli; print([m for m in {heavy!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("command", "leaves", "code"),
+    [
+        (("list", "attacks", "--json"), "stdout", 0),  # written by the standard library
+        (("list", "attacks"), "stdout", 0),  # by rich
+        (("review", "--help"), "stdout", 0),  # by typer
+        (("list", "attakcs"), "stderr", 2),
+    ],
+)
+def test_a_reader_who_leaves_changes_no_exit_code(command: tuple[str, ...], leaves: str, code: int) -> None:
+    """`robust compare A B | head` must not end in 1, which would mean *worse*."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    files = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, leaves: writer}
+    program = [sys.executable, "-c", "from robust.cli import main; main()", *command]
+    ran = subprocess.run(program, check=False, text=True, stdout=files["stdout"], stderr=files["stderr"])
+    os.close(writer)
+    assert ran.returncode == code, (ran.stdout, ran.stderr)
+    assert "BrokenPipe" not in (ran.stderr or "")
