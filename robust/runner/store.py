@@ -75,6 +75,9 @@ class Store:
                     f"{entry} is a link to {entry.readlink()}, so that what is written there would lie outside of the "
                     "output folder. Remove it, or name the place itself with --out."
                 )
+        ignore = self.folder / ".gitignore"
+        if not ignore.exists():  # hundreds of megabytes that nobody means to commit
+            ignore.write_text("*\n", encoding="utf-8")
 
     def __contains__(self, key: str) -> bool:
         return self.get(key) is not None

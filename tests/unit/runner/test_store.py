@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,22 @@ def test_gives_back_arrays_and_note(tmp_path: Path) -> None:
     assert found.arrays["b"].dtype == np.int32
     np.testing.assert_array_equal(found.arrays["b"], _artifact().arrays["b"])
     assert found.arrays["a"].shape == (0, 4)
+
+
+def test_version_control_passes_it_by(tmp_path: Path) -> None:
+    Store(tmp_path / "store").prepare()
+    Store(tmp_path / "store").prepare()
+    (tmp_path / "beside.txt").touch()
+    Store(tmp_path / "store").put(KEY, _artifact())
+    subprocess.run(["git", "init", "-q"], cwd=tmp_path, check=True)
+    listed = subprocess.run(
+        ["git", "status", "--porcelain", "--untracked-files=all"],
+        cwd=tmp_path,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert listed.stdout == "?? beside.txt\n"
 
 
 def test_same_content_same_bytes(tmp_path: Path) -> None:
