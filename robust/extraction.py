@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     from robust.recommenders.objective import Objective, Step
 
+SHORTEST = 2
+"""Items of a made-up history: the least from which an order can be learnt."""
 _ROWS_ASKED_AT_ONCE = 1024
 
 
@@ -48,7 +50,7 @@ class Extraction(Frozen):
     """
 
     queries: int = Field(default=50_000, ge=1)
-    length: int = Field(default=20, ge=2)
+    length: int = Field(default=20, ge=SHORTEST)
     k: int = Field(default=50, ge=2)
     walk: Literal["autoregressive", "random"] = "autoregressive"
     margin: float = Field(default=0.5, gt=0)

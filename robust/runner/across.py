@@ -144,14 +144,28 @@ def _did_more(weaker: Outcome, stronger: Outcome) -> bool:
 
 
 def _black_box_stronger(weaker: Outcome, stronger: Outcome) -> Flag:
-    looked = {"none": "nothing of the model", "lists": "lists only", "scores": "scores", "gradients": "gradients"}
+    remedy = (
+        "The model's gradients are masked, or the attack that follows them is too short or held back by its own "
+        "constraints. Judge by the stronger of the two; look for zero_gradient and noisy_gradient."
+    )
+    if stronger.cell.planned_on == "surrogate":
+        remedy = (
+            "What holds of the surrogate does not hold of the victim, or the attack is too short or held back by its "
+            "own constraints. Judge by the stronger of the two; look at how faithful the surrogate is."
+        )
     return Flag(
         name="black_box_stronger",
-        cause=f"{weaker.said}, though it sees {looked[weaker.sees]}. {stronger.said}, though it sees "
-        f"{looked[stronger.sees]}: whoever sees more could have done the same.",
-        remedy="The model's gradients are masked, or the attack that follows them is too short or held back by its own "
-        "constraints. Judge by the stronger of the two; look for zero_gradient and noisy_gradient.",
+        cause=f"{weaker.said}, though it sees {_looked(weaker)}. {stronger.said}, though it sees "
+        f"{_looked(stronger)}: whoever sees more could have done the same.",
+        remedy=remedy,
     )
+
+
+def _looked(outcome: Outcome) -> str:
+    words = {"none": "nothing of the model", "lists": "lists only", "scores": "scores", "gradients": "gradients"}
+    if outcome.cell.planned_on == "surrogate":
+        return f"{words[outcome.sees].removesuffix(' of the model').removesuffix(' only')} of a surrogate"
+    return words[outcome.sees]
 
 
 def _transfer_stronger(weaker: Outcome, stronger: Outcome) -> Flag:

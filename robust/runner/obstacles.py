@@ -8,10 +8,11 @@ from robust.attack import EmbeddingAttack, PoisoningAttack
 from robust.datasets.filters import is_positional
 from robust.defense import ServingDefense
 from robust.errors import NotApplicable
+from robust.extraction import SHORTEST
 from robust.metrics.registry import parse_metric
 from robust.runner.cell import Cell
 from robust.runner.ground import LIST_LENGTH
-from robust.runner.surrogate import needs_copy
+from robust.runner.surrogate import needs_copy, surrogate_of
 
 LACKS = {
     "lists": "that recommends",
@@ -72,8 +73,14 @@ def _of_access(cell: Cell) -> str | None:
         return f"needs {access}, which the surrogate '{cell.surrogate.model.spec.label}' does not offer"
     why = cell.victim.lacks.get(access)
     said = f"needs {access}, which this recommender does not offer" + (f" ({why})" if why else "")
-    copied = needs_copy(cell.threat, cell.victim, cell.attack_spec)
-    return f"{said}; planned on a copy made from its lists instead" if copied else said
+    return f"{said}; planned on a copy made from its lists instead" if _copied(cell) else said
+
+
+def _copied(cell: Cell) -> bool:
+    """Whether the same is planned on a copy of the victim, of which the budget pays for a single history at least."""
+    how, most = surrogate_of(cell.threat).extract, cell.budget.queries
+    wanted = needs_copy(cell.threat, cell.victim, cell.attack_spec)
+    return wanted and how is not None and (most is None or how.length <= most)
 
 
 def _served(cell: Cell) -> frozenset[str]:
@@ -86,9 +93,13 @@ def _of_queries(cell: Cell) -> str | None:
     how, most = cell.surrogate.extract if cell.surrogate else None, cell.budget.queries
     if how is None or most is None or how.spent <= most:
         return None
+    said = f"its surrogate asks for {how.spent:,} lists, but the budget allows {most:,} queries"
+    if most < SHORTEST:
+        return f"{said}, and no copy can be made of fewer than {SHORTEST}"
+    shorter = f", length: {most}" if most < how.length else ""
     return (
-        f"its surrogate asks for {how.spent:,} lists, but the budget allows {most:,} queries: state fewer, as "
-        f"surrogate: {{name: {cell.threat.surrogate.name}, extract: {{queries: {most}}}}}"
+        f"{said}: state fewer, as surrogate: "
+        f"{{name: {cell.threat.surrogate.name}, extract: {{queries: {most}{shorter}}}}}"
     )
 
 

@@ -177,4 +177,8 @@ def protocol(results: Results, threat: str) -> str:
     shared: dict[str, Any] = {name: results.scenario[name] for name in ("split", "users", "seeds", "retrain")}
     shared["seen"] = results.dataset.seen
     shared["threat"] = {name: value for name, value in stated.items() if name not in ignored}
+    if "surrogate" in ignored:  # an attack may have been planned on a copy that nobody asked for
+        told = [cell.surrogate for cell in results.cells if cell.threat == threat and cell.surrogate is not None]
+        if copies := sorted({(copied.model, copied.queries) for copied in told}):
+            shared["copies"] = copies
     return content_hash(shared)[:16]

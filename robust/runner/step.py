@@ -81,7 +81,8 @@ class Job:
 def code_hash() -> str:
     """Hash of the code on which every step's outcome depends, other than plugins."""
     root = Path(robust.__file__).parent
-    rooms = ("*.py", "defense/*.py", "metrics/*.py", "recommenders/*.py", "runner/steps.py", "runner/workshop.py")
+    rooms = ["*.py", "defense/*.py", "metrics/*.py", "recommenders/*.py"]
+    rooms += [f"runner/{name}.py" for name in ("step", "steps", "workshop")]
     outside = {"cli.py", "bounds.py", "doctor.py", "plugins.py", "errors.py", "hidden.py", "visible.py"}
     digest = hashlib.sha256()
     for pattern in rooms:

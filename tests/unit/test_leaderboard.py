@@ -22,7 +22,16 @@ from robust.report import pareto, render
 from robust.runner.cell_metrics import level_limits
 from robust.runner.export import results_json
 from robust.runner.records import DefenseResult, QualityPrice, Rate
-from robust.runner.results import BoundResult, CellResult, Flag, MetricResult, Results, ThreatResult, VictimResult
+from robust.runner.results import (
+    BoundResult,
+    CellResult,
+    Flag,
+    MetricResult,
+    Results,
+    SurrogateResult,
+    ThreatResult,
+    VictimResult,
+)
 from robust.runner.standing import Standing, front, protocol, standings
 from tests.unit.report.example import example
 
@@ -172,6 +181,18 @@ def test_a_protocol_is_all_that_two_must_share_and_nothing_else() -> None:
     others = [changed(budgets=[{"edits": 3}]), changed(attacks=["pgd"]), changed(plan=["plain"])]
     fewer = base.model_copy(update={"scenario": {**base.scenario, "users": 500}})
     assert len({same, *others, protocol(fewer, "edits")}) == 5
+
+
+def test_a_copy_that_nobody_asked_for_is_a_part_of_the_protocol() -> None:
+    """Harder attacks may be planned on a copy from more lists, whatever the scenario says of surrogates."""
+
+    def of(queries: int, model: str = "gru4rec") -> str:
+        copied = SurrogateResult(model=model, queries=queries, agreement={"agreement@10": 0.6})
+        made = cell("guard", 0.3, planned_on="surrogate", surrogate=copied)
+        return protocol(review([cell("guard", 0.3), made, made]), "edits")
+
+    assert of(5_000) == of(5_000)
+    assert len({of(5_000), of(1_000), of(5_000, "sasrec"), protocol(review([cell("guard", 0.3)]), "edits")}) == 4
 
 
 def test_limits_of_a_level_hold_its_mean_and_need_three_seeds() -> None:
@@ -506,6 +527,14 @@ def test_a_run_that_was_tampered_with_is_refused(robust: Robust, run: Path, tmp_
     assert code == 2
     assert "damaged or changed" in err
     assert not (tmp_path / "rows").exists()
+
+
+def test_results_of_another_schema_are_told_from_damaged_ones(robust: Robust, run: Path, tmp_path: Path) -> None:
+    path = run / "results.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "schema": 2}))
+    code, _, err = robust("add", run, "--to", tmp_path / "rows")
+    assert code == 2
+    assert "holds results of schema 2; this version reads schema 1" in err
 
 
 def test_mistakes_are_told_in_a_line(robust: Robust, run: Path, tmp_path: Path) -> None:

@@ -50,6 +50,15 @@ def test_a_finding_names_the_smallest_budget_that_breaks_and_what_held_below() -
     assert both.worst.cell.budget == "2 edits"
 
 
+def test_defences_that_could_not_be_measured_are_not_said_to_be_worse_than_none() -> None:
+    review = example()
+    cells = [one for one in review.cells if one.threat == "edited-history" and one.defense == "none"]
+    behind = {"defense": "dropout", "metrics": {}, "verdict": "NOT_APPLICABLE", "reason": "needs a fit"}
+    unable = [one.model_copy(update={**behind, "id": f"{one.id}/dropout"}) for one in cells]
+    (told,) = {one.remedy for one in findings(review.model_copy(update={"cells": [*cells, *unable]}))}
+    assert told == "None of its defences could be measured on this model; the cells behind them say why."
+
+
 def test_the_gravest_comes_first_and_what_is_open_last() -> None:
     scores = [one.severity.score if one.severity else -1.0 for one in findings(example())]
     assert scores == sorted(scores, reverse=True)
@@ -125,6 +134,16 @@ def test_severity_goes_by_what_is_shown_and_not_by_the_mean() -> None:
     assert wide.level == "medium"
     assert "at least 1.1 times" in wide.why or "at least 1.2 times" in wide.why
     assert narrow.level == "critical"
+
+
+@pytest.mark.parametrize(
+    ("limit", "shown", "level"), [(0.125, 0.25, "high"), (0.0625, 0.25, "critical"), (0.25, 0.5, "critical")]
+)
+def test_at_least_twice_four_times_and_half_begin_at_exactly_that(limit: float, shown: float, level: str) -> None:
+    """In numbers that binary holds exactly."""
+    said = severity(cell("t", "a", ONE, QUALITY.model_copy(update={"limit": limit}), shown + 0.25, 0.25, "FAIL"))
+    assert said is not None
+    assert said.level == level
 
 
 def test_half_of_the_quality_gone_is_far_however_loose_the_bound() -> None:

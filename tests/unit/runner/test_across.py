@@ -97,6 +97,19 @@ def test_a_surrogate_that_serves_better_than_the_victim_itself(fixed: bool) -> N
     assert flagged(outcome(transferred, 0.3, seeds=2), outcome(direct, 0.6)) == [[], []]
 
 
+def test_a_flag_on_a_transfer_speaks_of_the_surrogate_and_not_of_the_victim() -> None:
+    learnt = PROMOTED.replace("attacks: [random]", "attacks: [alternating]\n    plan: [surrogate]")
+    learnt = learnt.replace("goal: {promote: cold*2}", "goal: {promote: cold*2}\n    knowledge: {log: full}")
+    (transferred,) = [c for c in planned(learnt) if (c.budget_spec.size, c.defense) == (0.01, None)]
+    blind = one(planned(PROMOTED), "promotion", 0.01)
+    found = outcome(transferred, 0.2, clean=0.1), outcome(blind, 0.4, clean=0.1)
+    assert flagged(*found) == [["black_box_stronger"], []]
+    flag = found[0][0].flags[0]
+    assert "though it sees nothing of the model." in flag.cause
+    assert "though it sees gradients of a surrogate:" in flag.cause
+    assert "The model's gradients" not in flag.remedy
+
+
 def test_an_attack_that_never_looks_at_a_model_is_not_transferred() -> None:
     found = planned(PROMOTED)
     blind, adaptive = (one(found, "promotion", 0.01, "pca", on) for on in ("none", "protected"))

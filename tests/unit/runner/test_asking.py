@@ -10,6 +10,7 @@ import pytest
 from robust.log import SequenceBatch
 from robust.recommenders.adapters.http.kserve import KServeAdapter
 from robust.recommenders.adapters.http.stand_in import TALLY, StandInLists, StandInScores, stand_in
+from robust.runner import estimate
 from robust.runner.asking import Asking
 from robust.runner.rehearsal import Asked
 from robust.runner.step import Step
@@ -54,6 +55,12 @@ def test_a_step_waits_for_its_rounds_or_its_turns_whichever_is_longer(rate: floa
     found = asking(rate=rate)
     assert found.seconds == pytest.approx(seconds)
     assert found.at_least == pytest.approx(40 / rate)
+
+
+def test_workers_share_the_work_but_not_the_rate() -> None:
+    assert estimate._shared([30.0, 10.0], [], workers=4) == pytest.approx(10)
+    assert estimate._shared([30.0, 10.0], [asking(rate=2.0)], workers=4) == pytest.approx(20)  # 40 requests
+    assert estimate._shared([30.0, 10.0], [asking(rate=2.0)], workers=1) == pytest.approx(40)
 
 
 @pytest.mark.parametrize(("most", "short"), [(None, False), (491, False), (490, True)])

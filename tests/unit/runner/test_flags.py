@@ -67,7 +67,9 @@ def test_a_random_guard_is_named() -> None:
     [
         (0.8, 0.1, "PASS", False),
         (0.4, 0.1, "PASS", True),  # shares too little
+        (0.5, 0.1, "PASS", False),
         (0.8, 0.9, "PASS", True),  # has learnt less than one list for everybody says
+        (0.75, 0.75, "PASS", True),  # or no more
         (0.4, 0.1, "INCONCLUSIVE", True),
         (0.4, 0.1, "FAIL", False),  # what broke the bound did so on the victim
     ],

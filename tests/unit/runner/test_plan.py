@@ -1,11 +1,17 @@
-"""Steps that mean the same have the same key, so that a review pays for them once."""
+"""Steps that mean the same have the same key, so that a review pays for them once; and what cannot be measured."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from robust.runner.cell import Cell
 from robust.runner.engines import closure
+from robust.runner.obstacles import obstacle
 from robust.runner.prepare import Request, prepare
 from robust.runner.step import plugin_params
+from tests.unit.runner.cells import EDITED, one, planned
 
 
 def cells() -> list[Cell]:
@@ -30,3 +36,14 @@ def test_quick_fits_each_victim_once_a_seed() -> None:
     fits = [step for step in steps if step.kind == "fit"]
     assert sum("share" not in fit.params for fit in fits) == 1
     assert sum("share" in fit.params for fit in fits) == 5 + 5 + 1
+
+
+@pytest.mark.parametrize(("k", "measured"), [(10, True), (11, False)])
+def test_who_gives_lists_of_ten_is_not_judged_by_what_stands_below(k: int, measured: bool) -> None:
+    text = EDITED.replace("hr@10", f"hr@{k}").replace("[none, surprise]", "[none, ids-only]")
+    scored = one(planned(text), "black", 1)
+    listed = replace(scored, victim=replace(scored.victim, capabilities=frozenset({"lists"})))
+    assert obstacle(scored) is None
+    assert (obstacle(listed) is None) is measured
+    served = one(planned(text), "white", 1, "ids-only", "plain")  # what scores there are stay behind the service
+    assert (obstacle(served) is None) is measured

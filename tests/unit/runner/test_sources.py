@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from robust import plugins
-from robust.runner.step import _imports, plugin_params, source_hash
+from robust.runner.step import _imports, code_hash, plugin_params, source_hash
 
 PLUGIN = """
 from typing import ClassVar
@@ -63,6 +63,23 @@ def test_what_it_does_not_import_does_not_count(project: Path) -> None:
     source_hash.cache_clear()
     (project / "unrelated.py").write_text("X = 1\n")
     assert source_hash("attacks", "mine") == before
+
+
+def test_the_core_that_every_step_runs_through_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever the steps import of ours, but for where outcomes are kept and what only says how long it took."""
+    read: set[Path] = set()
+    whole = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        read.add(path)
+        return whole(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    code_hash.__wrapped__()
+    needed = {name for module in ("steps", "workshop", "step") for name in _imports(f"robust.runner.{module}")}
+    files = {Path(sys.modules[name].__file__ or "") for name in needed if name in sys.modules and "robust." in name}
+    spared = {"plugins.py", "errors.py", "store.py", "meter.py"}
+    assert {path for path in files if path.name not in spared} <= read
 
 
 def test_our_attacks_count_what_they_share_with_other_rooms() -> None:

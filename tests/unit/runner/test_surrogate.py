@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 
 from robust.errors import InputError
-from robust.extraction import Extraction
+from robust.extraction import Extraction, Transcript, distil
 from robust.log import LogEdit, Scope
+from robust.recommenders.protocols import Recommender
+from robust.runner import steps
 from robust.runner.cell import Cell
 from robust.runner.ground import base_fit
 from robust.runner.obstacles import obstacle
@@ -106,8 +108,29 @@ def test_a_surrogate_from_lists_needs_no_log_and_its_lists_are_counted(tmp_path:
     store.put(taken.key, found)
     assert evade(workshop, planning.job()).note["queries"] == 45
     again = Workshop(store).model(taken.params["surrogate"], taken.key)
-    asked = prepared.split.train.sequences(10)[:20]
-    assert np.array_equal(again.recommend(asked, 10), workshop.model({}, taken.key).recommend(asked, 10))
+    asked = prepared.split.train.sequences(cell.victim.context, prepared.split.users)
+    lists = again.recommend(asked, 10)
+    assert np.array_equal(lists, workshop.model({}, taken.key).recommend(asked, 10))
+    theirs = workshop.model(victim.params["victim"], victim.key).recommend(asked, 10)
+    shared = [len(set(own) & set(other)) / 10 for own, other in zip(lists.tolist(), theirs.tolist(), strict=True)]
+    assert found.note["faithful"]["agreement@10"] == pytest.approx(np.mean(shared))
+    assert 0 < np.mean(shared) < 1
+
+
+def test_a_copy_from_lists_has_another_seed_than_the_victim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Store(tmp_path / "store")
+    cell = prepare(request_of(tmp_path, log="none", model="lists", surrogate=EXTRACTED), store).cells[0]
+    taken, workshop = cell.steps(4).planning.inputs["model"], Workshop(store)
+    store.put(taken.inputs["model"].key, fit(workshop, taken.inputs["model"].job()))
+    seeds: list[int] = []
+
+    def noted(surrogate: Recommender, said: Transcript, how: Extraction, *, seed: int) -> Recommender:
+        seeds.append(seed)
+        return distil(surrogate, said, how, seed=seed)
+
+    monkeypatch.setattr(steps, "distil", noted)
+    extract(workshop, taken.job())
+    assert seeds == [4 + OTHER_SEED]
 
 
 @pytest.mark.parametrize(
@@ -161,8 +184,24 @@ def test_a_copy_costs_no_more_lists_than_the_budget_allows(tmp_path: Path) -> No
     assert few.surrogate.extract is not None
     assert few.surrogate.extract.spent == 40  # two whole histories of twenty
     assert few.steps(0).planning.params["extracted"] == 40
-    none = cells_of(tmp_path, **DIRECT, budget="{edits: 1, queries: 7}")[1]
-    assert f"asks for {COPY_QUERIES:,} lists, but the budget allows 7 queries" in str(obstacle(none))
+    one = cells_of(tmp_path, **DIRECT, budget="{edits: 1, queries: 20}")[1]
+    assert obstacle(one) is None
+    assert one.steps(0).planning.params["extracted"] == 20
+
+
+def test_a_budget_too_small_for_a_copy_is_told_how_to_do_with_it(tmp_path: Path) -> None:
+    budget = "{edits: 1, queries: 7}"
+    direct, none, _ = cells_of(tmp_path, **DIRECT, budget=budget)
+    assert str(obstacle(direct)) == "needs gradients, which this recommender does not offer"
+    said = str(obstacle(none))
+    assert f"asks for {COPY_QUERIES:,} lists, but the budget allows 7 queries" in said
+    advice = said.partition("surrogate: ")[2]
+    taken = cells_of(tmp_path, **{**DIRECT, "surrogate": advice}, budget=budget)[1]
+    assert obstacle(taken) is None
+    assert taken.surrogate is not None
+    assert taken.surrogate.extract == Extraction(queries=7, length=7)
+    hopeless = cells_of(tmp_path, **DIRECT, budget="{edits: 1, queries: 1}")[1]
+    assert str(obstacle(hopeless)).endswith("no copy can be made of fewer than 2")
 
 
 @pytest.mark.parametrize(
@@ -190,6 +229,7 @@ def test_poison_is_planned_on_a_copy_too(tmp_path: Path) -> None:
     assert (cell.planned_on, obstacle(cell)) == ("surrogate", None)
     poison = cell.steps(0).planning
     assert (poison.kind, poison.inputs["model"].kind) == ("poison", "extract")
+    assert poison.inputs["model"].inputs["model"] == base_fit(cell.victim, cell.ground, 0)
 
 
 def test_deltas_do_not_transfer(tmp_path: Path) -> None:

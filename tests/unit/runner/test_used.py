@@ -58,6 +58,11 @@ def test_of_the_log_what_the_attack_needs(attack: str, log: str) -> None:
     assert access_used(oblivious, [{"sees": "none"}])["log"] == log
 
 
+def test_an_edit_of_histories_adapts_to_no_sanitiser() -> None:
+    cells = planned(ALL_GRANTED.replace("ATTACK", "random-substitution").replace("ids-only", "pca"))
+    assert access_used(one(cells, "edits", 1.0, "pca", "protected"), [{"sees": "lists"}])["log"] == "none"
+
+
 def test_an_order_by_the_train_rows_needs_them() -> None:
     (cell,) = [
         cell for cell in planned(POISONED.replace("ATTACK", "{name: random, order: markov}")) if cell.defense is None
@@ -76,6 +81,9 @@ def test_who_holds_the_weights_goes_around_a_service() -> None:
     outside = one(cells, "edits", 1.0, "ids-only", "plain")
     assert access_used(inside, [{"sees": "lists"}])["model"] == "gradients"
     assert access_used(outside, [{"sees": "lists"}])["model"] == "lists"
+    guarded = planned(ALL_GRANTED.replace("ATTACK", "random-substitution").replace("ids-only", "surprise"))
+    asked = one(guarded, "edits", 1.0, "surprise", "protected")  # nobody need go around what keeps no records
+    assert access_used(asked, [{"sees": "lists"}])["model"] == "lists"
 
 
 @pytest.mark.parametrize(
