@@ -60,7 +60,7 @@ def overview(kind: str) -> list[dict[str, Any]]:
 
 
 def _scenario_title(name: str) -> str:
-    from robust.runner.scenario import load_scenario
+    from robust.runner.reading import load_scenario
 
     return load_scenario(name)[0].title
 

@@ -124,7 +124,10 @@ def _capabilities(subject: Recommender) -> list[Finding]:
     through = getattr(getattr(subject, "model", None), "gradients", None)
     if isinstance(through, str) and through:
         offered += f" (gradients {through})"
-    remedy = "what is absent makes threats NOT_APPLICABLE"
+    remedy = (
+        "attacks that need what is absent are NOT_APPLICABLE; for want of gradients or scores, those on histories are "
+        "planned on a copy made from lists instead"
+    )
     return [
         Finding("capabilities", "info", offered, remedy),
         *(Finding(f"no {name}", "info", why) for name, why in sorted(lacks(subject).items())),

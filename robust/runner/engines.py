@@ -157,13 +157,9 @@ def run(
     """Run what is not yet in the store; returns the failures by key.
 
     Args:
-        engine: `serial`, `processes`, or `shared` (one at a time here, beside others who work on the same store).
+        engine: `serial` or `processes`; for several processes that share one store, see `shared`.
         deadline: `time.monotonic()` after which nothing new is started; what is left out fails with kind `time`.
     """
-    if engine == "shared":
-        from robust.runner.shared import run_shared
-
-        return run_shared(steps, store, deadline=deadline, progress=progress)
     todo = closure(steps)
     failures: dict[str, Failure] = {}
     missing = [step for step in todo if step.key not in store]

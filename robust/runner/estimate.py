@@ -45,7 +45,7 @@ def estimate(request: Request) -> list[dict[str, Any]]:
     """
     before = asked_in_run()
     prepared = prepare(request, None)
-    noticed = check_list_lengths(prepared)
+    noticed = [*prepared.notes, *check_list_lengths(prepared)]
     opened = asked_in_run() - before
     scenario = prepared.scenario
     rows: list[dict[str, Any]] = [

@@ -13,6 +13,7 @@ from robust.runner.obstacles import obstacle, resolvable
 from robust.runner.outcomes import Measured, gather
 from robust.runner.prepare import Prepared, Request, baselines
 from robust.runner.results import Verdict
+from robust.runner.shared import run_shared
 from robust.runner.step import Step
 from robust.runner.store import Store
 
@@ -109,4 +110,6 @@ def _run(
         if progress is not None:
             progress(done, total, step)
 
+    if request.engine == "shared":
+        return run_shared(wanted, store, deadline=deadline, progress=tell)
     return run(wanted, store, engine=request.engine, workers=request.workers, deadline=deadline, progress=tell)

@@ -25,11 +25,13 @@ from robust.runner.contradictions import check_log
 from robust.runner.ground import Ground, Victim, describe_victim
 from robust.runner.obstacles import obstacle, resolvable
 from robust.runner.plan import cells
-from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec, load_scenario
+from robust.runner.reading import load_scenario
+from robust.runner.scenario import GlobalTime, LogFile, Scenario, VictimSpec
 from robust.runner.source import scenario_source
 from robust.runner.step import Step
 from robust.runner.store import Artifact, Store, content_hash
 from robust.runner.surrogate import Surrogate, needs_copy, surrogate_of
+from robust.runner.workshop import cut_histories
 from robust.seen import Seen
 
 if TYPE_CHECKING:
@@ -121,6 +123,8 @@ def expand(scenario: Scenario, request: Request, store: Store | None, log: Inter
                 "catalogue on which it was fitted with --vocabulary FILE (item ids in the order of its dense ids)."
             )
         victims.append(describe_victim(spec, model, mark, fixed))
+        if fixed:
+            notes += cut_histories(model, spec.label, split.train.lengths[split.users])
     named = any(reads_item_ids(model) for _, model, _, _ in victims_asked)
     ground = Ground(_split_step(split, seen, named), split.train, scenario.retrain, request.seed)
     holdings = Seen.of(split.train, split.users)
@@ -163,7 +167,6 @@ def _overridden(scenario: Scenario, request: Request) -> Scenario:
     if request.log is not None:
         columns = dict(request.columns) if request.columns else None
         update["dataset"] = LogFile(file=request.log, columns=columns, vocabulary=request.vocabulary)
-        update["seen"] = None
     if request.model is not None:
         update["victims"] = (VictimSpec(name=request.model),)
     return scenario.model_copy(update=update)

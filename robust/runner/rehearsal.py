@@ -26,10 +26,10 @@ from robust.recommenders.adapters.http.stand_in import TALLY, stand_in
 from robust.recommenders.resolve import resolve
 from robust.recommenders.settings import TrainingSettings
 from robust.recommenders.training import planned_steps
-from robust.runner.engines import as_a_worker
+from robust.runner.engines import as_a_worker, closure
 from robust.runner.looks import clean_steps
 from robust.runner.obstacles import obstacle, resolvable
-from robust.runner.prepare import Prepared, Request, expand
+from robust.runner.prepare import BASELINES, Prepared, Request, expand
 from robust.runner.scenario import NO_SURROGATE, Scenario, Threat, VictimSpec
 from robust.runner.step import Step
 from robust.runner.steps import AGREED_ON, STEPS
@@ -169,9 +169,10 @@ def training_settings(victim: Mapping[str, Any]) -> TrainingSettings | None:
 def rehearse(prepared: Prepared, request: Request) -> Rehearsal | None:
     """Run the first seed in miniature; None where a trained victim is not ours, so cannot be trained a little."""
     scenario = prepared.scenario
-    specs = [victim.spec for victim in prepared.victims if victim.trained_by_us]
-    specs += [threat.surrogate for threat in scenario.threats if "surrogate" in threat.plan]
-    if any(training_settings(spec.model_dump()) is None for spec in specs):
+    steps = closure(_first_seed(prepared, prepared, request.seed)[0])
+    trained = [step.params["victim"] for step in steps if step.kind == "fit"]
+    trained += [threat.surrogate.model_dump() for threat in scenario.threats if "surrogate" in threat.plan]
+    if any(one["name"] not in BASELINES and training_settings(one) is None for one in trained):
         return None
     endpoints = endpoints_of(scenario)
     with as_a_worker([os.getcwd()]):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from robust import plugins
 from robust.attack import Attack
@@ -26,10 +27,29 @@ from robust.situation import Situation
 SUSPICION, FLAGGED = "sanitizer.suspicion", "sanitizer.flagged"
 """Arrays that a fit behind a sanitiser leaves beside the model's own: of all users of the log that it was given."""
 
+NEWEST = 50
+"""How many of a history's newest items a model is shown that does not say how many it reads."""
+
 
 def context_of(model: Recommender) -> int:
-    """How many of the newest items a victim reads; 50 where it does not say."""
-    return int(getattr(model, "context", 0) or 50)
+    """How many of the newest items a victim reads; `NEWEST` where it does not say."""
+    return int(getattr(model, "context", 0) or NEWEST)
+
+
+def cut_histories(model: Recommender, name: str, lengths: NDArray[np.int64]) -> list[str]:
+    """A note where a model does not say how many items it reads, and so is shown less than some histories hold.
+
+    Args:
+        model: one that was handed over fitted. name: as the report calls it. lengths: of histories, int64 [users].
+    """
+    longer = int((lengths > NEWEST).sum())
+    if getattr(model, "context", 0) or not longer:
+        return []
+    return [
+        f"{name} does not say how many items it reads, so it is shown the newest {NEWEST} of a history; {longer:,} of "
+        f"{len(lengths):,} evaluated users have more (padding: {{length: N}} in its mapping, or an attribute "
+        "`context`, shows it N)"
+    ]
 
 
 class Workshop:

@@ -17,8 +17,9 @@ from scipy.stats import t as student
 from robust.cli import main
 from robust.errors import InputError
 from robust.runner.export import read_results, results_json
+from robust.runner.reading import load_scenario, parse_scenario
 from robust.runner.results import BoundResult, CellResult, MetricResult, Results
-from robust.runner.scenario import Scenario, load_scenario, parse_scenario
+from robust.runner.scenario import Scenario
 from robust.starter import FILES, starter, write_files
 from robust.starter.proposal import MOST, REACH, proposed_limit, scenario_with_bounds
 from robust.statistics.verdicts import LOOKS

@@ -15,8 +15,9 @@ from robust.runner.ground import Ground, Victim
 from robust.runner.judging import Assessment, assess
 from robust.runner.outcomes import Measured
 from robust.runner.plan import cells
+from robust.runner.reading import parse_scenario
 from robust.runner.results import CellResult, Verdict
-from robust.runner.scenario import VictimSpec, parse_scenario
+from robust.runner.scenario import VictimSpec
 from robust.runner.step import Step
 from robust.runner.surrogate import Surrogate
 from robust.seen import Seen

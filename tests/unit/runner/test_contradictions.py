@@ -10,8 +10,8 @@ from robust.errors import InputError
 from robust.runner import steps
 from robust.runner.obstacles import obstacle
 from robust.runner.prepare import Prepared, Request, check_measurable, prepare
+from robust.runner.reading import parse_scenario
 from robust.runner.review import review
-from robust.runner.scenario import parse_scenario
 from tests.unit.runner.cells import one, outcome, planned
 
 BASE = """\

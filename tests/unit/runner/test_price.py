@@ -22,9 +22,9 @@ from robust.runner.looks import Outcome, take_looks
 from robust.runner.meter import Meter, resident
 from robust.runner.prepare import Prepared, Request, expand
 from robust.runner.price import by_activity, by_popularity, compare, defense_results, rates
+from robust.runner.reading import parse_scenario
 from robust.runner.records import AttackPrice, DefenseResult, DetectionResult
 from robust.runner.results import CellResult, MetricResult
-from robust.runner.scenario import parse_scenario
 from robust.runner.store import Artifact, Store
 from robust.statistics import change_limits
 from robust.threat import Budget

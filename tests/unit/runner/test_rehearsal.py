@@ -90,3 +90,36 @@ def test_a_foreign_victim_that_is_trained_cannot_be_trained_a_little(
 ) -> None:
     monkeypatch.setattr("robust.runner.rehearsal.training_settings", lambda victim: None)
     assert rehearse(prepared, Request()) is None
+
+
+FOREIGN = """\
+import numpy as np
+
+
+class Model:
+    n_items = 316
+
+    def score(self, sequences):
+        return np.tile(np.arange(317, dtype=np.float32), (len(sequences), 1))
+
+    def fit(self, log, *, seed):
+        raise SystemExit("this may take hours")
+
+
+model = Model()
+"""
+
+
+@pytest.mark.parametrize("retrained", [True, False])
+def test_a_plan_never_trains_what_it_cannot_shorten(
+    retrained: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nothing retrains it, a foreign victim is rehearsed like any other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "hours.py").write_text(FOREIGN)
+    scenario = SCENARIO.replace("{name: gru4rec, dimension: 8, hidden: 8}", '"hours:model"')
+    Path("own.yaml").write_text(scenario if retrained else scenario[: scenario.index("  - id: fakes")])
+    prepared = prepare(Request(scenario="own.yaml"), None)
+    assert any(cell.retrains for cell in prepared.cells) == retrained
+    assert (rehearse(prepared, Request()) is None) == retrained

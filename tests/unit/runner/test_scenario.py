@@ -7,7 +7,8 @@ import datetime
 import pytest
 
 from robust.errors import InputError, UnknownName
-from robust.runner.scenario import Scenario, WarmStart, load_scenario, parse_scenario
+from robust.runner.reading import load_scenario, parse_scenario
+from robust.runner.scenario import Scenario, WarmStart
 
 GOOD = """\
 schema: 1

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from robust import plugins
-from robust.runner.scenario import load_scenario
+from robust.runner.reading import load_scenario
 from robust.runner.source import attack_sources, attack_tags, scenario_source, stated_path
 
 TEXT = """\
