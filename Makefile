@@ -66,7 +66,7 @@ $(VENV)/kserve/.installed:
 # RecBole and RecTools ask for other versions than ours, so each gets an environment of its own (minutes, once)
 validate-adapters: install $(VENV)/recbole/.installed $(VENV)/rectools/.installed
 	$(BIN)/python -m pytest -m slow tests/integration/test_in_process_models.py
-	$(VENV)/recbole/bin/python -m pytest -m slow tests/integration/test_recbole.py
+	$(VENV)/recbole/bin/python -m pytest -m slow tests/integration/test_recbole.py tests/integration/test_recbole_attack.py
 	$(VENV)/rectools/bin/python -m pytest -m slow tests/integration/test_rectools.py
 
 $(VENV)/recbole/.installed: pyproject.toml constraints.txt

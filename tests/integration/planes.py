@@ -15,11 +15,11 @@ from robust.recommenders.protocols import Scorer
 from tests.integration.conftest import Robust
 
 
-def planes() -> InteractionLog:
-    """The flights of 120 aircraft, 12 each, and only the routes that they flew: string ids."""
+def planes(aircraft: int = 120, flights: int = 12) -> InteractionLog:
+    """The first `flights` of so many aircraft, and only the routes that they flew: string ids."""
     whole = load_dataset("flights")
-    rows = whole.rows((whole.user < 400) & (whole.position < 12))
-    users = np.flatnonzero(rows.lengths == 12)[:120]
+    rows = whole.rows(whole.position < flights)
+    users = np.flatnonzero(rows.lengths == flights)[:aircraft]
     rows = rows.rows(np.isin(rows.user, users))
     kept, item = np.unique(rows.item, return_inverse=True)
     user = np.searchsorted(users, rows.user)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import random
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,28 +21,14 @@ from robust.log import InteractionLog, LogEdit, SequenceBatch
 from robust.recommenders.adapt import adapt
 from robust.recommenders.adapters import open_adapter
 from robust.recommenders.adapters.base import TRUST
-from robust.recommenders.protocols import Differentiable, Fittable, Scorer, capabilities
+from robust.recommenders.protocols import Differentiable, Fittable, Scorer, capabilities, lacks
 from robust.testing.conformance import check_recommender
 from tests.integration.conftest import Robust
 from tests.integration.guide import write_files
 from tests.integration.planes import chain, planes, repeats_and_is_poisoned, reviewed
+from tests.integration.trained_recbole import SMALL, Trained, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # RecBole's own, of pandas and torch
-
-SMALL = {
-    "epochs": 1,
-    "train_batch_size": 512,
-    "hidden_size": 16,
-    "embedding_size": 16,
-    "inner_size": 16,
-    "n_layers": 1,
-    "n_heads": 1,
-    "num_layers": 1,
-    "MAX_ITEM_LIST_LENGTH": 10,
-    "train_neg_sample_args": None,
-    "use_gpu": False,
-}
-
 
 LIVE = """\
 import torch
@@ -68,85 +53,20 @@ def log() -> InteractionLog:
     return planes()
 
 
-@dataclass
-class Trained:
-    """What RecBole left."""
-
-    folder: Path
-    checkpoint: Path
-    config: Any
-    dataset: Any
-    model: Any
-    test: Any
-    own: dict[str, float]
-
-
 @pytest.fixture(scope="module", params=["SASRec", "GRU4Rec", "BERT4Rec", "FPMC"])
 def trained(request: pytest.FixtureRequest, log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return _trained(request.param, log, tmp_path_factory.mktemp("recbole"))
+    return train(request.param, log, tmp_path_factory.mktemp("recbole"))
 
 
 @pytest.fixture(scope="module")
 def sasrec(log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    return _trained("SASRec", log, tmp_path_factory.mktemp("recbole"))
+    return train("SASRec", log, tmp_path_factory.mktemp("recbole"))
 
 
 @pytest.fixture(scope="module")
 def learnt(log: InteractionLog, tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """One that has something to lose."""
-    return _trained("SASRec", log, tmp_path_factory.mktemp("recbole"), epochs=10, learning_rate=0.01)
-
-
-def _trained(
-    name: str,
-    log: InteractionLog,
-    folder: Path,
-    data: str = "data",
-    dataset: str = "planes",
-    fields: tuple[str, str, str] = ("tail", "route", "when"),
-    **more: Any,
-) -> Trained:
-    from robust.recommenders.adapters.recbole_training import contained
-
-    user_id, item_id, timestamp = fields
-    (folder / data / dataset).mkdir(parents=True)
-    with (folder / data / dataset / f"{dataset}.inter").open("w") as file:
-        print(f"{user_id}:token\t{item_id}:token\t{timestamp}:float", file=file)
-        for user, item, place in zip(log.user, log.item, log.position, strict=True):
-            print(f"N{user}\t{log.item_ids[item - 1]}\t{place}", file=file)  # type: ignore[index]
-    settings = (
-        SMALL
-        | more
-        | {
-            "data_path": str(folder / data),
-            "checkpoint_dir": str(folder / "saved"),
-            "USER_ID_FIELD": user_id,
-            "ITEM_ID_FIELD": item_id,
-            "TIME_FIELD": timestamp,
-            "load_col": {"inter": list(fields)},
-            "show_progress": False,
-        }
-    )
-    if name == "FPMC":
-        settings["train_neg_sample_args"] = {"distribution": "uniform", "sample_num": 1, "alpha": 1.0}
-    with contained():
-        from recbole.config import Config
-        from recbole.data import create_dataset, data_preparation
-        from recbole.utils import get_model, get_trainer, init_seed
-
-        config = Config(model=name, dataset=dataset, config_dict=settings)
-        init_seed(1, True)
-        read = create_dataset(config)
-        train, valid, test = data_preparation(config, read)
-        model = get_model(name)(config, train._dataset)
-        with contextlib.chdir(folder):  # it writes charts into the current folder
-            trainer = get_trainer(config["MODEL_TYPE"], name)(config, model)
-            trainer.fit(train, valid, saved=True, show_progress=False, verbose=False)
-            best = torch.load(trainer.saved_model_file, weights_only=False)  # noqa: TID251 (just written)
-            model.load_state_dict(best["state_dict"])
-            own = trainer.evaluate(test, load_best_model=False, show_progress=False)
-    metrics = {"hr@10": float(own["hit@10"]), "ndcg@10": float(own["ndcg@10"])}
-    return Trained(folder, Path(trainer.saved_model_file), config, read, model.eval(), test, metrics)
+    return train("SASRec", log, tmp_path_factory.mktemp("recbole"), epochs=10, learning_rate=0.01)
 
 
 def own_answers(trained: Trained, log: InteractionLog) -> tuple[SequenceBatch, np.ndarray[Any, Any]]:
@@ -208,9 +128,6 @@ def test_a_live_object_is_the_same_as_its_checkpoint(
     assert np.array_equal(live.recommend(sequences, 10), stored.recommend(sequences, 10))
 
 
-COLUMNS = "user=tail,item=route,timestamp=when"
-
-
 @pytest.mark.parametrize("live", [False, True])
 def test_a_whole_review(
     live: bool, learnt: Trained, robust: Robust, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -220,8 +137,9 @@ def test_a_whole_review(
     monkeypatch.chdir(tmp_path)
     Path("mine.py").write_text(LIVE.replace("CHECKPOINT", str(learnt.checkpoint)))
     model = ["mine:model"] if live else [learnt.folder / "model.yaml", "--trust-pickle"]
-    log = ["--log", learnt.folder / "data" / "planes" / "planes.inter", "--columns", COLUMNS]
-    reviewed(robust, learnt.own, "--model", *model, *log)
+    log = learnt.folder / "data" / "planes" / "planes.inter"
+    columns = "user=tail,item=route,timestamp=when"
+    reviewed(robust, learnt.own, "--model", *model, "--log", log, "--columns", columns)
 
 
 def test_the_guides_files(log: InteractionLog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,7 +148,7 @@ def test_the_guides_files(log: InteractionLog, tmp_path: Path, monkeypatch: pyte
     monkeypatch.setenv(TRUST, "1")
     assert write_files("RecBole") == ["sasrec.yaml", "gru.yaml"]
     fields = ("user_id", "item_id", "timestamp")
-    trained = _trained("SASRec", log, tmp_path, data="dataset", dataset="shop", fields=fields)
+    trained = train("SASRec", log, tmp_path, data="dataset", dataset="shop", fields=fields)
     trained.checkpoint.rename(re.findall(r"checkpoint: (\S+)", Path("sasrec.yaml").read_text())[0])
     assert open_adapter(Path("sasrec.yaml")).gradients == "through item_embedding"
     assert open_adapter(Path("gru.yaml")).fit(log, seed=0).n_items == log.n_items
@@ -262,6 +180,16 @@ def test_gradients_are_those_of_its_scores(
         down = model.score_embeddings(embedded - step, sequences)
     change = float((up[0, 5] + up[1, 7] - down[0, 5] - down[1, 7]) / 2)
     assert change == pytest.approx(1e-2 * float(gradient.norm()), rel=0.02)
+
+
+def test_a_model_without_gradients_says_why(tmp_path: Path) -> None:
+    """SRGNN looks up the distinct items of a sequence, not the sequence."""
+    without, able = (adapt(unfitted(tmp_path, name)) for name in ("SRGNN", "SASRec"))
+    assert "gradients" not in capabilities(without)
+    reason = "RecBole's SRGNN does not look up the sequence that it is given in an item_embedding"
+    assert lacks(without) == {"gradients": reason}
+    assert "gradients" in capabilities(able)
+    assert lacks(able) == {}
 
 
 def test_an_empty_sequence_ranks_nothing_above_anything(sasrec: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
