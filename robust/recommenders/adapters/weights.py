@@ -55,7 +55,7 @@ def _safetensors(path: Path) -> dict[str, Any]:
 
 
 def _pickled(path: Path) -> Any:
-    require_trust(path, "its weights are not in safetensors, so they are read as a pickle")
+    require_trust(path, "its weights are not in safetensors but in a pickle")
     import pickle
 
     import torch

@@ -57,7 +57,7 @@ def _user_numbers(subject: Recommended) -> None:
 def _context(subject: Recommended) -> None:
     context = subject.context
     if context == 0:
-        raise NotApplicable("does not say how many items it reads")
+        raise NotApplicable("does not say how many items it reads; a review shows it the newest 50")
     longest = subject.random(min(len(subject.sequences), 16), 2 * context + 5)
     short = subject.answers(longest.truncate(context))
     for more in (1, 5, context):
