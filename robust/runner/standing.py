@@ -146,11 +146,22 @@ def _missed(cells: Sequence[CellResult], attacks: Sequence[str], *, adaptive: bo
         elif own[0].defense == "none":
             if not measured:
                 missed.append((name, _why(own)))
-        elif "protected" not in measured and not (
-            adaptive and {cell.planned_on for cell in own} == measured == {"none"}
+        elif not (
+            "protected" in measured
+            or any(_copied_as_deployed(cell) for cell in own)
+            or (adaptive and {cell.planned_on for cell in own} == measured == {"none"})
         ):
             missed.append((name, _why([cell for cell in own if cell.planned_on == "protected"])))
     return missed
+
+
+def _copied_as_deployed(cell: CellResult) -> bool:
+    """Whether it was planned on a faithful copy of what the victim answers behind its defence.
+
+    Who can only ask knows a defence by what it answers, so this is the attacker who knows it.
+    """
+    faithful = "unfaithful_surrogate" not in {flag.name for flag in cell.flags}
+    return cell.surrogate is not None and faithful and _measure(cell) is not None
 
 
 def _why(cells: Sequence[CellResult]) -> str:

@@ -110,6 +110,13 @@ def rows(results: Results) -> list[Row]:
 # --- where a defence stands
 
 
+NO_GRADIENTS = cell("guard", 0, measured=False, verdict="NOT_APPLICABLE", reason="needs gradients")
+COPIED: dict[str, Any] = {
+    "planned_on": "surrogate",
+    "surrogate": SurrogateResult(model="gru4rec", queries=100, agreement={"agreement@10": 0.8}),
+}
+
+
 def test_the_worst_case_is_over_attacks_budgets_and_what_was_planned_on() -> None:
     cells = [
         cell("guard", 0.40, planned_on="plain"),
@@ -143,6 +150,12 @@ def test_exposure_is_worst_where_it_is_highest_and_clean_quality_is_that_of_the_
             ["substitution"],
         ),
         ([cell("none", 0.1, attack="append"), cell("guard", 0.3)], ["append"]),  # against: [substitution]
+        (
+            [NO_GRADIENTS, cell("guard", 0.3, planned_on="surrogate")],
+            ["substitution"],
+        ),  # of the attacker's own, from a log
+        ([NO_GRADIENTS, cell("guard", 0.3, **COPIED)], []),  # of what the victim answers behind its guard
+        ([NO_GRADIENTS, cell("guard", 0.3, **COPIED, flags=[flag("unfaithful_surrogate")])], ["substitution"]),
     ],
 )
 def test_an_attack_is_missed_unless_somebody_who_knows_the_defence_planned_it(
