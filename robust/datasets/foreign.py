@@ -14,7 +14,7 @@ PACKED = {
     b"\x28\xb5\x2f\xfd": "zstd",
 }
 OTHER = {
-    b"ARROW1": "an Arrow (Feather) file",
+    b"ARROW1": "a Feather file",
     b"ORC": "an ORC file",
     b"Obj\x01": "an Avro file",
     b"\x89HDF": "an HDF5 file",
