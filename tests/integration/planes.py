@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from robust.datasets import load_dataset
 from robust.log import InteractionLog, LogEdit, SequenceBatch
-from robust.recommenders.protocols import Scorer
+from robust.recommenders.protocols import Differentiable, Scorer
 from tests.integration.conftest import Robust
 
 
@@ -82,3 +83,28 @@ def reviewed(robust: Robust, own: dict[str, float], *words: object) -> None:
         clean, attacked = (cell["metrics"]["ndcg@10"][arm] for arm in ("clean", "attacked"))
         assert clean != attacked
         assert clean != pytest.approx(own["ndcg@10"], abs=1e-4)
+
+
+def gradient_of_the_scores(model: Differentiable, log: InteractionLog) -> torch.Tensor:
+    """float [3, 13, D], of two scores; held to the scores themselves, to padding and to finite differences.
+
+    The second history has nine paddings, the third nothing; the first is longer than the model reads by at least three.
+    """
+    rows = log.sequences(13, np.arange(3)).items.copy()
+    rows[1, :9] = 0
+    rows[2] = 0
+    sequences = SequenceBatch(rows)
+    embedded = model.embed(sequences).detach().requires_grad_(True)
+    scores = model.score_embeddings(embedded, sequences)
+    np.testing.assert_allclose(scores[:, 1:].detach(), model.score(sequences)[:, 1:], rtol=1e-4, atol=1e-5)
+    (gradient,) = torch.autograd.grad(scores[0, 5] + scores[1, 7], embedded)
+    assert not gradient[1, :9].any()
+    assert not gradient[2].any()
+    assert not gradient[0, :3].any()  # older than it reads
+    step = 1e-2 * gradient / gradient.norm()
+    with torch.no_grad():
+        up = model.score_embeddings(embedded + step, sequences)
+        down = model.score_embeddings(embedded - step, sequences)
+    change = float((up[0, 5] + up[1, 7] - down[0, 5] - down[1, 7]) / 2)
+    assert change == pytest.approx(1e-2 * float(gradient.norm()), rel=0.02)
+    return gradient

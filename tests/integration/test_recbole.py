@@ -25,7 +25,7 @@ from robust.recommenders.protocols import Differentiable, Fittable, Scorer, capa
 from robust.testing.conformance import check_recommender
 from tests.integration.conftest import Robust
 from tests.integration.guide import write_files
-from tests.integration.planes import chain, planes, repeats_and_is_poisoned, reviewed
+from tests.integration.planes import chain, gradient_of_the_scores, planes, repeats_and_is_poisoned, reviewed
 from tests.integration.trained_recbole import SMALL, Trained, train
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # RecBole's own, of pandas and torch
@@ -163,23 +163,7 @@ def test_gradients_are_those_of_its_scores(
     model = adapt(opened(trained, monkeypatch))
     assert "gradients" in capabilities(model)
     assert isinstance(model, Differentiable)
-    rows = log.sequences(13, np.arange(3)).items.copy()
-    rows[1, :9] = 0
-    rows[2] = 0
-    sequences = SequenceBatch(rows)
-    embedded = model.embed(sequences).detach().requires_grad_(True)
-    scores = model.score_embeddings(embedded, sequences)
-    np.testing.assert_allclose(scores[:, 1:].detach(), model.score(sequences)[:, 1:], rtol=1e-4, atol=1e-5)
-    (gradient,) = torch.autograd.grad(scores[0, 5] + scores[1, 7], embedded)
-    assert not gradient[1, :9].any()
-    assert not gradient[2].any()
-    assert not gradient[0, :3].any()  # older than it reads
-    step = 1e-2 * gradient / gradient.norm()
-    with torch.no_grad():
-        up = model.score_embeddings(embedded + step, sequences)
-        down = model.score_embeddings(embedded - step, sequences)
-    change = float((up[0, 5] + up[1, 7] - down[0, 5] - down[1, 7]) / 2)
-    assert change == pytest.approx(1e-2 * float(gradient.norm()), rel=0.02)
+    gradient_of_the_scores(model, log)
 
 
 def test_a_model_without_gradients_says_why(tmp_path: Path) -> None:
